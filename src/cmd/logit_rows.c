@@ -105,18 +105,18 @@ static enum sw_status logit_rows_flush(struct sw_logit_rows *r)
     return SW_OK;
 }
 
-enum sw_status sw_logit_rows_take(void *context, int64_t position, int n, const float *logits)
+enum sw_status sw_logit_rows_take(void *context, const struct sw_span *span, const float *logits)
 {
     struct sw_logit_rows *r = context;
     const uint64_t scored = (uint64_t)sw_text_windows_scored(r->windows);
-    for (int i = 0; i < n; i++, r->n_taken++) {
+    for (int64_t i = 0; i < span->n; i++, r->n_taken++) {
         const int64_t expected =
             sw_text_windows_from(r->windows) - 1 + (int64_t)(r->n_taken % scored);
-        if (position + i != expected || r->n_taken >= scored * r->windows->n)
+        if (span->position + i != expected || r->n_taken >= scored * r->windows->n)
             return sw_fail(SW_EPEER,
                            "logits of position %lld came, expected %lld; start the same program on "
                            "every host",
-                           (long long)position + i, (long long)expected);
+                           (long long)(span->position + i), (long long)expected);
         memcpy(r->logits + (size_t)r->n * r->vocab, logits + (size_t)i * r->vocab,
                r->vocab * sizeof *logits);
         if (++r->n == GROUP)

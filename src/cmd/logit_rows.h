@@ -22,7 +22,7 @@ enum sw_status sw_logit_rows_open(struct sw_session *session, const struct sw_te
                                   struct sw_logit_rows **out);
 void sw_logit_rows_close(struct sw_logit_rows *rows);
 /* As struct sw_driver_hooks.logits; `rows` is a struct sw_logit_rows. One window at a time. */
-enum sw_status sw_logit_rows_take(void *rows, int64_t position, int n, const float *logits);
+enum sw_status sw_logit_rows_take(void *rows, const struct sw_span *span, const float *logits);
 /* Works on what is left. SW_EPEER when rows are missing. */
 enum sw_status sw_logit_rows_finish(void *rows);
 

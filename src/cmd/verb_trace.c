@@ -31,14 +31,15 @@ static int trace_tokens(const struct values *v, int i)
     return source ? v->n_source : i > v->n_layers ? 0 : v->n_tokens;
 }
 
-static enum sw_status trace_take_logits(void *context, int64_t position, int n, const float *data)
+static enum sw_status trace_take_logits(void *context, const struct sw_span *span, const float *data)
 {
     struct values *v = context;
-    memcpy(v->logits + position * v->vocab, data, (size_t)n * (size_t)v->vocab * sizeof *data);
+    memcpy(v->logits + span->position * v->vocab, data,
+           (size_t)span->n * (size_t)v->vocab * sizeof *data);
     return SW_OK;
 }
 
-static enum sw_status trace_take_hidden(void *context, int layer, int64_t position, int n,
+static enum sw_status trace_take_hidden(void *context, int layer, const struct sw_span *span,
                                         const float *data)
 {
     struct values *v = context;
@@ -46,8 +47,8 @@ static enum sw_status trace_take_hidden(void *context, int layer, int64_t positi
         return sw_fail(SW_EPEER,
                        "received hidden states of layer %d, which the model does not have", layer);
     const int at = layer < 0 && v->encoding ? v->n_layers + 1 : layer + 1;
-    memcpy(v->states[at] + position * v->hidden, data,
-           (size_t)n * (size_t)v->hidden * sizeof *data);
+    memcpy(v->states[at] + span->position * v->hidden, data,
+           (size_t)span->n * (size_t)v->hidden * sizeof *data);
     return SW_OK;
 }
 

@@ -23,7 +23,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     struct slot *slot = &s->slots[index];
     const struct sw_request *r = &slot->entry->request;
     const int first = slot->n_sent, past = first + n;
-    struct sw_row_outputs outputs = {n, n, 0};
+    struct sw_row_outputs outputs = {n, n, 0, n};
     if (past >= r->n_ids && r->max_new > 0)
         outputs.sample_from = n - 1;
     if (past < r->n_ids)
@@ -31,6 +31,9 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     /* Row p gives the log-probability of the id at p + 1. */
     const int64_t score_from = sw_max_i64(r->score_from - 1 - first, 0);
     outputs.score_from = (int32_t)sw_min_i64(score_from, outputs.sample_from);
+    const int64_t hidden_from = slot->entry->n_prompt - r->n_hidden - first;
+    if (r->n_hidden > 0)
+        outputs.hidden_from = (int32_t)sw_min_i64(sw_max_i64(hidden_from, 0), n);
     slot->n_results += n - outputs.score_from;
     b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
     b->memory[b->n_spans] = r->n_source;
@@ -110,7 +113,8 @@ static void add_sources(struct sw_scheduler *s)
             return;
         b->spans[b->n_spans] = (struct sw_span){index, 0, b->n_rows, r->n_source};
         b->memory[b->n_spans] = r->n_source;
-        b->outputs[b->n_spans++] = (struct sw_row_outputs){r->n_source, r->n_source, 0};
+        b->outputs[b->n_spans++] =
+            (struct sw_row_outputs){r->n_source, r->n_source, 0, r->n_source};
         for (int i = 0; i < r->n_source; i++)
             b->ids[b->n_rows++] = r->source[i];
         ring_pop(&s->sources);

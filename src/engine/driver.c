@@ -8,12 +8,10 @@
 
 /* Calls the hook. */
 static enum sw_status driver_take_values(struct sw_driver *d, enum sw_engine_kind kind, int layer,
-                                         int64_t position, int n, const float *data)
+                                         const struct sw_span *span, const float *data)
 {
-    if (kind != SW_MSG_HIDDEN)
-        return d->hooks.logits(d->hooks.context, position, n, data);
-    d->hidden_due--;
-    return d->hooks.hidden(d->hooks.context, layer, position, n, data);
+    return kind == SW_MSG_HIDDEN ? d->hooks.hidden(d->hooks.context, layer, span, data)
+                                 : d->hooks.logits(d->hooks.context, span, data);
 }
 
 static void driver_take_own(struct sw_driver *d, const struct sw_result *results, int n)
@@ -31,7 +29,14 @@ enum sw_status sw_driver_open(struct sw_worker *worker, struct sw_driver **out)
         d->times = calloc(size, sizeof *d->times);
     if (d)
         d->clock_ahead = calloc(size, sizeof *d->clock_ahead);
-    if (!d || !d->times || !d->clock_ahead) {
+    if (d)
+        d->hidden_taken = calloc(size, sizeof *d->hidden_taken);
+    if (d)
+        d->hidden_all = calloc(size, sizeof *d->hidden_all);
+    if (d)
+        d->hidden_layers = calloc((size_t)worker->limits.layers + 1, 1);
+    if (!d || !d->times || !d->clock_ahead || !d->hidden_taken || !d->hidden_all ||
+        !d->hidden_layers) {
         sw_driver_close(d);
         return sw_fail(SW_ENOMEM, "no memory for a driver of %zu ranks", size);
     }
@@ -59,6 +64,10 @@ void sw_driver_close(struct sw_driver *d)
     free(d->decoded);
     free(d->times);
     free(d->clock_ahead);
+    free(d->hidden_layers);
+    free(d->hidden_taken);
+    free(d->hidden_all);
+    free(d->hidden_due);
     free(d->in.bytes);
     free(d->out.bytes);
     free(d->results.bytes);
@@ -193,9 +202,15 @@ enum sw_status sw_driver_hooks(struct sw_driver *d, const struct sw_driver_hooks
 {
     struct sw_message m = {.kind = SW_MSG_HOOKS};
     const struct sw_hooks_body body = {hooks->hidden != NULL, hooks->logits != NULL};
+    const size_t layers = (size_t)d->worker->limits.layers + 1;
     d->hooks = *hooks;
+    d->hooks.layers = d->hidden_layers;
+    if (hooks->layers)
+        memcpy(d->hidden_layers, hooks->layers, layers);
+    else
+        memset(d->hidden_layers, 1, layers);
     memcpy(m.body, &body, sizeof body);
-    return driver_send(d, &m);
+    return driver_send_with(d, &m, d->hidden_layers, body.hidden ? layers : 0);
 }
 
 /* Passes on the results of the oldest micro-batch. */
@@ -205,18 +220,65 @@ static enum sw_status driver_pass(struct sw_driver *d, const struct sw_result *r
     return d->take ? d->take(d->take_context, results, n) : SW_OK;
 }
 
-/* Layers that the micro-batch runs. */
-static int driver_layers(const struct sw_driver *d, const struct sw_microbatch *batch)
+/* Messages with hidden states that a rank sends of a micro-batch which has rows for the hook: one
+ * for each layer. */
+static int driver_hidden_of(const struct sw_driver *d, const struct sw_microbatch *batch, int rank)
 {
-    const int all = d->worker->options.model->dims.n_layers;
-    return (batch->end ? batch->end : all) - batch->first;
+    const struct sw_engine_slice *slice = &d->worker->options.slices[rank];
+    int n = rank == d->worker->first_rank && d->hidden_layers[0];
+    for (int l = slice->first; l < slice->first + slice->count; l++)
+        n += sw_microbatch_runs(batch, l) && d->hidden_layers[l + 1];
+    return n;
+}
+
+/* Makes room to note one more micro-batch. */
+static enum sw_status driver_reserve_due(struct sw_driver *d)
+{
+    const int64_t size = d->worker->options.transport->size, capacity = 2 * d->cap_due + 16;
+    if (d->under_way < d->cap_due)
+        return SW_OK;
+    int64_t *due = calloc((size_t)(capacity * size), sizeof *due);
+    if (!due)
+        return sw_fail(SW_ENOMEM, "no memory for %lld micro-batches", (long long)capacity);
+    for (int64_t i = d->submitted - d->under_way; i < d->submitted; i++)
+        memcpy(due + i % capacity * size, d->hidden_due + i % d->cap_due * size,
+               (size_t)size * sizeof *due);
+    free(d->hidden_due);
+    d->hidden_due = due;
+    d->cap_due = capacity;
+    return SW_OK;
+}
+
+/* Notes how many messages with hidden states come of this micro-batch and those before it. */
+static enum sw_status driver_note_due(struct sw_driver *d, const struct sw_microbatch *batch)
+{
+    const int size = d->worker->options.transport->size;
+    bool wanted = false;
+    SW_TRY(driver_reserve_due(d));
+    for (int i = 0; i < batch->n_spans && d->hooks.hidden; i++)
+        wanted = wanted || batch->outputs[i].hidden_from < batch->spans[i].n;
+    for (int r = 1; r < size && wanted; r++) /* rank 0's own come by no message */
+        d->hidden_all[r] += driver_hidden_of(d, batch, r);
+    memcpy(d->hidden_due + d->submitted++ % d->cap_due * size, d->hidden_all,
+           (size_t)size * sizeof *d->hidden_all);
+    return SW_OK;
+}
+
+/* Whether the hidden states of the oldest micro-batch under way are here. */
+static bool driver_has_hidden(const struct sw_driver *d)
+{
+    const int size = d->worker->options.transport->size;
+    const int64_t *due = d->hidden_due + (d->submitted - d->under_way) % d->cap_due * size;
+    for (int r = 1; r < size; r++)
+        if (d->hidden_taken[r] < due[r])
+            return false;
+    return true;
 }
 
 enum sw_status sw_driver_submit(struct sw_driver *d, const struct sw_microbatch *batch)
 {
+    SW_TRY(driver_note_due(d, batch));
     d->under_way++;
-    if (d->worker->send_hidden || d->hooks.hidden)
-        d->hidden_due += (int64_t)batch->n_spans * (driver_layers(d, batch) + 1);
     if (d->worker->first_rank == 0) {
         SW_TRY(sw_worker_run_batch(d->worker, batch, NULL));
         return d->worker->last_rank == 0 ? driver_pass(d, d->own, d->n_own) : SW_OK;
@@ -240,15 +302,22 @@ enum sw_status sw_driver_submit(struct sw_driver *d, const struct sw_microbatch 
 static enum sw_status receive_values(struct sw_driver *d, const struct sw_message *m)
 {
     struct sw_values_body body;
+    const struct sw_dims *dims = &d->worker->options.model->dims;
+    const struct sw_span *spans;
+    const float *data;
     memcpy(&body, m->body, sizeof body);
     const bool hidden = m->kind == SW_MSG_HIDDEN;
-    const int64_t width =
-        hidden ? d->worker->options.model->dims.hidden : d->worker->options.model->dims.vocab;
-    if (body.n < 0 || m->bytes != (uint64_t)body.n * (uint64_t)width * sizeof(float) ||
-        !(hidden ? d->hooks.hidden != NULL : d->hooks.logits != NULL))
-        return sw_fail(SW_EPEER, "rank %d sent values of an unexpected size", m->source);
-    return driver_take_values(d, m->kind, body.layer, body.position, body.n,
-                              (const float *)(const void *)d->in.bytes);
+    const int64_t width = hidden ? dims->hidden : dims->vocab;
+    SW_TRY(sw_wire_read_values(&body, d->in.bytes, m->bytes, &d->worker->limits, width, &spans,
+                               &data));
+    if (!(hidden ? d->hooks.hidden != NULL : d->hooks.logits != NULL))
+        return sw_fail(SW_EPEER, "rank %d sent values that were not asked for", m->source);
+    d->hidden_taken[m->source] += hidden;
+    for (int i = 0; i < body.n_spans; i++) {
+        SW_TRY(driver_take_values(d, m->kind, body.layer, &spans[i], data));
+        data += spans[i].n * width;
+    }
+    return SW_OK;
 }
 
 /* Receives the next message to rank 0. Results go to d->results and set d->has_result. */
@@ -316,8 +385,7 @@ enum sw_status sw_driver_collect(struct sw_driver *d)
 {
     const double start = sw_clock();
     int n;
-    /* Hidden states come from other ranks than the results, so the last collect waits for all. */
-    while (!d->has_result || (d->under_way == 1 && d->hidden_due > 0))
+    while (!d->has_result || !driver_has_hidden(d)) /* these come from other ranks */
         SW_TRY(driver_receive(d));
     d->has_result = false;
     sw_recorder_add(&d->worker->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);

@@ -15,11 +15,13 @@ struct sw_driver;
  * is valid during the call. A failure of a callback is returned by the call that ran it.
  */
 struct sw_driver_hooks {
-    /* A layer's output at positions [position, position + n), (n, hidden); layer -1: the embedding.
-     */
-    enum sw_status (*hidden)(void *context, int layer, int64_t position, int n, const float *data);
-    /* Logits of rows [position, position + n) that are sampled or scored, (n, vocab). */
-    enum sw_status (*logits)(void *context, int64_t position, int n, const float *data);
+    /* A layer's output at a span's positions (its `row` has no meaning), (span->n, hidden); layer
+     * -1: the embedding. Those of a micro-batch come before its results are passed on. */
+    enum sw_status (*hidden)(void *context, int layer, const struct sw_span *span,
+                             const float *data);
+    const char *layers; /* (n_layers + 1) booleans, [0] the embedding's: which; NULL: all */
+    /* Logits of positions that are sampled or scored, (span->n, vocab). The same. */
+    enum sw_status (*logits)(void *context, const struct sw_span *span, const float *data);
     void *context;
 };
 

@@ -10,14 +10,20 @@ struct sw_driver {
     struct sw_driver_hooks hooks;
     sw_driver_take *take; /* gets results; NULL: they are dropped */
     void *take_context;
-    int under_way;             /* micro-batches */
-    bool has_tokens;           /* the last stage has the tokens' bytes */
-    int64_t hidden_due;        /* messages with hidden states still to come */
-    struct sw_wire in, out;    /* payloads */
-    struct sw_wire results;    /* payload of the oldest micro-batch's results */
-    bool has_result;           /* `results` is here, received before it was collected */
-    size_t result_bytes;       /* of `results` */
-    struct sw_result *decoded; /* (cap_decoded) the results in `results` */
+    int under_way;       /* micro-batches */
+    bool has_tokens;     /* the last stage has the tokens' bytes */
+    char *hidden_layers; /* (layers + 1) which layers' outputs the hook gets */
+    /* Messages with hidden states, since the beginning, of each rank: */
+    int64_t *hidden_taken; /* (ranks) those that came */
+    int64_t *hidden_all;   /* (ranks) those of all micro-batches submitted */
+    int64_t *hidden_due; /* (cap_due, ranks) those up to a micro-batch under way; up to the i-th in
+                          * row i % cap_due */
+    int64_t submitted, cap_due; /* micro-batches */
+    struct sw_wire in, out;     /* payloads */
+    struct sw_wire results;     /* payload of the oldest micro-batch's results */
+    bool has_result;            /* `results` is here, received before it was collected */
+    size_t result_bytes;        /* of `results` */
+    struct sw_result *decoded;  /* (cap_decoded) the results in `results` */
     size_t cap_decoded;
     const struct sw_result *own; /* (n_own) of rank 0's own last stage, to be passed on; or NULL */
     int n_own;

@@ -57,7 +57,7 @@ enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g)
 enum sw_status sw_encode_source(struct sw_driver *driver, const int32_t *ids, int n)
 {
     struct sw_span span = {.slot = 0, .position = 0, .row = 0, .n = n};
-    struct sw_row_outputs outputs = {n, n, 0};
+    struct sw_row_outputs outputs = {n, n, 0, 0};
     const struct sw_microbatch batch = {.n_rows = n,
                                         .n_spans = 1,
                                         .end = sw_driver_encoder(driver),
@@ -75,7 +75,7 @@ enum sw_status sw_prefill(struct sw_driver *driver, int source, const int32_t *i
     for (int at = 0; at < n; at += chunk) {
         const int m = n - at < chunk ? n - at : chunk;
         struct sw_span span = {.slot = 0, .position = at, .row = 0, .n = m};
-        struct sw_row_outputs outputs = {0, 0, 0};
+        struct sw_row_outputs outputs = {0, 0, 0, 0};
         const struct sw_microbatch batch = {.n_rows = m,
                                             .n_spans = 1,
                                             .first = sw_driver_encoder(driver),

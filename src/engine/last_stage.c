@@ -277,6 +277,7 @@ static enum sw_status finish_rows(const struct rows *rows)
     struct sw_worker *w = rows->worker;
     struct sw_last_stage *l = w->last_stage;
     const int64_t vocab = w->options.model->dims.vocab;
+    struct sw_span spans[SW_LOGIT_ROWS];
     if (rows->n < l->n_samplers)
         finish_rows_by_turns(rows);
     else
@@ -286,11 +287,10 @@ static enum sw_status finish_rows(const struct rows *rows)
         const struct sw_result *r = &l->results[rows->first + i];
         if (a->status != SW_OK && !r->undefined && !r->stuck)
             return sw_fail(a->status, "%s", a->message);
-        if (w->send_logits)
-            SW_TRY(sw_worker_deliver(w, SW_MSG_LOGITS, 0, r->position, 1, l->logits + i * vocab,
-                                     vocab));
+        spans[i] = (struct sw_span){.slot = r->slot, .position = r->position, .n = 1};
     }
-    return SW_OK;
+    return w->send_logits ? sw_worker_deliver(w, SW_MSG_LOGITS, 0, spans, rows->n, l->logits, vocab)
+                          : SW_OK;
 }
 
 enum sw_status sw_last_stage_finish(struct sw_worker *w, const struct sw_microbatch *batch,

@@ -9,11 +9,13 @@
 /*
  * The outputs of a span of n rows. Rows [score_from, sample_from) are scored: each gives the
  * log-probability of the id that follows it. Rows [sample_from, n) are sampled: each gives a next
- * id. No outputs: both are n.
+ * id. No outputs: both are n. The hidden states of rows [hidden_from, n) are for rank 0's hook,
+ * where there is one.
  */
 struct sw_row_outputs {
     int32_t score_from, sample_from;
     int32_t next; /* the id that follows the last row; used when that row is scored */
+    int32_t hidden_from;
 };
 
 struct sw_microbatch {

@@ -66,6 +66,9 @@ static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct
                        "the prompt has %d tokens, but there is room for %d; shorten it, or raise "
                        "--context, if the model goes further",
                        r->n_ids, s->options.context);
+    if (r->n_hidden < 0 || r->n_hidden > n_prompt)
+        return sw_fail(SW_EINPUT, "hidden states of %d rows are asked for, of a prompt of %d",
+                       r->n_hidden, n_prompt);
     if (r->score_from < 1 || r->max_new < 0)
         return sw_fail(SW_EINPUT,
                        "scores from id %d on and %d new tokens are not possible; score from 1 "
@@ -290,6 +293,46 @@ enum sw_status sw_scheduler_step(struct sw_scheduler *s)
     return ready ? sw_driver_collect(s->options.driver) : SW_OK;
 }
 
+/* The request whose values these are; NULL: it was cancelled. */
+static enum sw_status scheduler_of_values(struct sw_scheduler *s, const struct sw_span *span,
+                                          const struct sw_request **out)
+{
+    const struct slot *slot = span->slot < s->options.slots ? &s->slots[span->slot] : NULL;
+    if (!slot || (slot->n_stale == 0 && (!slot->entry || span->position + span->n > slot->n_sent)))
+        return sw_fail(SW_EPEER,
+                       "values came for slot %d, position %lld, where none are due; start the "
+                       "same program everywhere",
+                       span->slot, (long long)span->position);
+    *out = slot->n_stale > 0 || slot->entry->cancelled ? NULL : &slot->entry->request;
+    return SW_OK;
+}
+
+static enum sw_status scheduler_take_hidden(void *context, int layer, const struct sw_span *span,
+                                            const float *data)
+{
+    const struct sw_request *r;
+    SW_TRY(scheduler_of_values(context, span, &r));
+    return r && r->hidden ? r->hidden(r->owner, layer, span->position, span->n, data) : SW_OK;
+}
+
+static enum sw_status scheduler_take_logits(void *context, const struct sw_span *span,
+                                            const float *data)
+{
+    const struct sw_request *r;
+    SW_TRY(scheduler_of_values(context, span, &r));
+    return r && r->logits ? r->logits(r->owner, span->position, span->n, data) : SW_OK;
+}
+
+static enum sw_status scheduler_hook(struct sw_scheduler *s)
+{
+    const struct sw_driver_hooks hooks = {
+        .hidden = s->options.hidden_layers ? scheduler_take_hidden : NULL,
+        .layers = s->options.hidden_layers,
+        .logits = s->options.logits ? scheduler_take_logits : NULL,
+        .context = s};
+    return hooks.hidden || hooks.logits ? sw_driver_hooks(s->options.driver, &hooks) : SW_OK;
+}
+
 static enum sw_status scheduler_make_slots(struct sw_scheduler *s)
 {
     const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.max_batch_tokens;
@@ -330,6 +373,8 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     enum sw_status status = scheduler_make_slots(s);
     if (status == SW_OK)
         status = sw_in_flight_open(&s->in_flight, s->stages, sw_driver_size(options->driver));
+    if (status == SW_OK)
+        status = scheduler_hook(s);
     if (status != SW_OK) {
         sw_scheduler_close(s);
         return status;

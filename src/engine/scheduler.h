@@ -35,6 +35,9 @@ struct sw_request {
      * At least 1; n_ids: none are scored. */
     int score_from;
     int max_new; /* most tokens to generate; 0: none */
+    /* Hidden states of the last n_hidden rows of the prompt go to `hidden`. A request that only
+     * scores has no row of its last id. */
+    int n_hidden;
     struct sw_sampling sampling;
     /* Biases are copied; the grammar must live until the request is done. */
     struct sw_steering steering;
@@ -44,6 +47,11 @@ struct sw_request {
     enum sw_status (*scored)(void *owner, int index, const struct sw_sampled *score, bool greedy);
     enum sw_status (*token)(void *owner, const struct sw_sampled *token, bool *stop);
     enum sw_status (*done)(void *owner, enum sw_finish finish);
+    /* Where the scheduler has `hidden_layers` or `logits`: values of positions [position, position
+     * + n), (n, hidden or vocab); layer -1: the embedding. All come before `done`. */
+    enum sw_status (*hidden)(void *owner, int layer, int64_t position, int64_t n,
+                             const float *data);
+    enum sw_status (*logits)(void *owner, int64_t position, int64_t n, const float *data);
     void *owner;
 };
 
@@ -71,6 +79,9 @@ struct sw_scheduler_options {
     int beside_rows;
     /* The tokens' bytes, for grammars (session/token_bytes.h); NULL: no grammar is accepted. */
     const struct sw_strbuf *tokens;
+    /* Which layers' outputs requests can ask for, as of struct sw_driver_hooks; NULL: none. */
+    const char *hidden_layers;
+    bool logits;   /* requests get the logits of rows that are sampled or scored */
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)
                     */
     /* Called by each step and wait after a sw_scheduler_wake, before anything else; may submit and

@@ -67,8 +67,9 @@ static int slots_soon(const struct sw_scheduler *s, const struct slot *slot, int
 /* `index`: the slot that the request has already and that looks for another source; -1: none. */
 static struct offer slots_find_offer(const struct sw_scheduler *s, const struct entry *e, int index)
 {
-    /* Rows that are sampled or scored must be computed, not shared. */
-    const int most = sw_min_int(e->request.score_from, e->request.n_ids) - 1;
+    /* Rows that something is asked about must be computed, not shared. */
+    const int most = sw_min_int(sw_min_int(e->request.score_from, e->request.n_ids) - 1,
+                                e->n_prompt - e->request.n_hidden);
     struct offer o = {.free = -1, .now = -1, .soon = -1};
     double least = 0;
     for (int i = 0; i < s->options.slots; i++) {

@@ -84,9 +84,12 @@ struct sw_stage {
     int32_t *experts;  /* (n_experts) host scratch: those that some row chose */
     int32_t *foreseen; /* (n_experts) the same of the next layer, as far as that can be foreseen */
     int *uses;         /* (count) host scratch: the layers that a micro-batch takes from a store */
-    /* Called with each layer's output (n_rows, hidden) in host memory; layer -1: the embedding.
-     * NULL: not called. */
+    /* Called with the output of each layer of hidden_layers, (n_rows, hidden) in host memory, of
+     * the rows hidden_rows; layer -1: the embedding. NULL: not called. */
     enum sw_status (*hidden_hook)(void *context, int layer, const float *hidden, int n_rows);
+    const char *hidden_layers;  /* (n_layers + 1) booleans, [0] the embedding's; with hidden_hook */
+    const int32_t *hidden_rows; /* (n_hidden_rows) of the micro-batch, ascending */
+    int n_hidden_rows;
     /* Called with the experts that each row chose in a routed layer, (n_rows, n_experts_used), the
      * most weighted first. NULL: not called. */
     enum sw_status (*route_hook)(void *context, int layer, const int32_t *chosen, int n_rows);

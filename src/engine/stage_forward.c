@@ -37,22 +37,22 @@ static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
                      ld);
 }
 
-/* Copies rows from `in` to the residual stream, or from it to `out`; both (n_rows, hidden) in host
- * memory. */
-static enum sw_status stage_copy_rows(struct sw_stage *s, const float *in, float *out, int n_rows)
+/* Copies rows from `in` to d_x, rows as of the residual stream, or from it to `out`; both (n_rows,
+ * hidden) in host memory. */
+static enum sw_status stage_copy_rows(struct sw_stage *s, const float *in, float *d_x, float *out,
+                                      int n_rows)
 {
-    const struct sw_device_context *device = &s->contexts[s->at];
-    struct sw_backend *b = device->backend;
+    struct sw_backend *b = s->contexts[s->at].backend;
     const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
     const size_t bytes = (size_t)hidden * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
     if (s->at == SW_ON_GPU)
-        return in ? b->gpu->upload_rows(b, device->d_x, ld_bytes, in, bytes, n_rows)
-                  : b->gpu->download_rows(b, out, device->d_x, ld_bytes, bytes, n_rows);
+        return in ? b->gpu->upload_rows(b, d_x, ld_bytes, in, bytes, n_rows)
+                  : b->gpu->download_rows(b, out, d_x, ld_bytes, bytes, n_rows);
     for (int r = 0; r < n_rows; r++)
         if (in)
-            SW_TRY(b->ops->upload(b, device->d_x + r * ld, in + r * hidden, bytes));
+            SW_TRY(b->ops->upload(b, d_x + r * ld, in + r * hidden, bytes));
         else
-            SW_TRY(b->ops->download(b, out + r * hidden, device->d_x + r * ld, bytes));
+            SW_TRY(b->ops->download(b, out + r * hidden, d_x + r * ld, bytes));
     return SW_OK;
 }
 
@@ -94,15 +94,22 @@ static enum sw_status stage_move_to(struct sw_stage *s, enum sw_device_kind devi
 
 static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
 {
-    const size_t hidden = (size_t)s->options.model->dims.hidden;
-    if (!s->hidden_hook)
+    const struct sw_device_context *device = &s->contexts[s->at];
+    const int n = s->n_hidden_rows, hidden = s->options.model->dims.hidden;
+    if (!s->hidden_hook || !s->hidden_layers[layer + 1] || n == 0)
         return SW_OK;
-    float *values = malloc((size_t)s->n_rows * hidden * sizeof *values);
+    float *values = malloc((size_t)n * (size_t)hidden * sizeof *values);
     if (!values)
-        return sw_fail(SW_ENOMEM, "no memory for %d hidden states", s->n_rows);
-    enum sw_status status = stage_copy_rows(s, NULL, values, s->n_rows);
+        return sw_fail(SW_ENOMEM, "no memory for %d hidden states", n);
+    float *d_rows = device->d_x;
+    if (n < s->n_rows) {
+        d_rows = device->d_h;
+        device->backend->ops->gather(device->backend, device->d_x, s->work.hidden, s->hidden_rows,
+                                     NULL, n, hidden, d_rows, s->work.hidden);
+    }
+    enum sw_status status = stage_copy_rows(s, NULL, d_rows, values, n);
     if (status == SW_OK)
-        status = s->hidden_hook(s->hook_context, layer, values, s->n_rows);
+        status = s->hidden_hook(s->hook_context, layer, values, n);
     free(values);
     return status;
 }
@@ -236,7 +243,7 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
     if (s->received) {
         assert(s->at == SW_ON_GPU);
     } else if (in) {
-        SW_TRY(stage_copy_rows(s, in, NULL, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, in, s->contexts[s->at].d_x, NULL, batch->n_rows));
     } else {
         stage_embed(s, batch);
         SW_TRY(stage_call_hook(s, -1));
@@ -245,7 +252,7 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
         SW_TRY(run_next_layers(s, batch, i, &i));
     SW_TRY(stage_check(s, o->count - 1));
     if (out)
-        SW_TRY(stage_copy_rows(s, NULL, out, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, NULL, s->contexts[s->at].d_x, out, batch->n_rows));
     return s->contexts[s->at].backend->ops->sync(s->contexts[s->at].backend);
 }
 

@@ -48,7 +48,8 @@ static bool wire_is_valid_span(const struct sw_span *s, const struct sw_row_outp
     return s->slot >= 0 && s->slot < limits->slots && s->row == row && s->n >= 1 &&
            s->n <= n - row && s->position >= 0 && s->position <= limits->context - s->n &&
            outputs->score_from >= 0 && outputs->score_from <= outputs->sample_from &&
-           outputs->sample_from <= s->n &&
+           outputs->sample_from <= s->n && outputs->hidden_from >= 0 &&
+           outputs->hidden_from <= s->n &&
            (!scores_last || (outputs->next >= 0 && outputs->next < limits->vocab));
 }
 
@@ -100,6 +101,31 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
     return row == n ? SW_OK
                     : sw_fail(SW_EPEER, "a batch of %d rows came with spans for %lld", n,
                               (long long)row);
+}
+
+enum sw_status sw_wire_read_values(const struct sw_values_body *body, const char *bytes,
+                                   size_t length, const struct sw_wire_limits *limits,
+                                   int64_t width, const struct sw_span **spans, const float **data)
+{
+    const int64_t n = body->n, n_spans = body->n_spans;
+    const size_t head = n_spans > 0 ? (size_t)n_spans * sizeof **spans : 0;
+    int64_t rows = 0;
+    bool good = body->layer >= -1 && body->layer < limits->layers && n_spans > 0 && n >= n_spans &&
+                length == head + (size_t)n * (size_t)width * sizeof **data;
+    *spans = (const struct sw_span *)(const void *)bytes;
+    for (int64_t i = 0; i < n_spans && good; i++) {
+        const struct sw_span *s = &(*spans)[i];
+        good = s->slot >= 0 && s->slot < limits->slots && s->n >= 1 && s->n <= n - rows &&
+               s->position >= 0 && s->position <= limits->context - s->n;
+        rows += s->n;
+    }
+    *data = (const float *)(const void *)(bytes + head);
+    return good && rows == n
+               ? SW_OK
+               : sw_fail(SW_EPEER,
+                         "values of an unexpected size or place came (layer %d, %lld rows "
+                         "in %zu bytes); start the same program everywhere",
+                         body->layer, (long long)n, length);
 }
 
 enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,

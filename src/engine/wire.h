@@ -14,12 +14,12 @@ enum sw_engine_kind {
     SW_MSG_BATCH = 1, /* body: struct sw_batch_body; payload: spans, outputs, memory, ids, hidden */
     SW_MSG_SLOT,      /* body: struct sw_slot_body */
     SW_MSG_COPY,      /* body: struct sw_copy_body */
-    SW_MSG_HOOKS,     /* body: struct sw_hooks_body; for all micro-batches after it */
-    SW_MSG_RESULT,    /* last stage → rank 0; payload: results of sw_wire_write_result */
-    SW_MSG_LOGITS, /* last stage → rank 0; body: struct sw_values_body; payload: (n, vocab) floats
-                    */
-    SW_MSG_HIDDEN, /* any stage → rank 0; body: struct sw_values_body; payload: (n, hidden) floats
-                    */
+    SW_MSG_HOOKS,  /* body: struct sw_hooks_body; payload, with hidden: (layers + 1) booleans, which
+                      layers; for all micro-batches after it */
+    SW_MSG_RESULT, /* last stage → rank 0; payload: results of sw_wire_write_result */
+    SW_MSG_LOGITS, /* last stage → rank 0; body: struct sw_values_body; payload: (n_spans) spans,
+                      then (n, vocab) floats */
+    SW_MSG_HIDDEN, /* any stage → rank 0; the same with (n, hidden) floats */
     SW_MSG_RECORD, /* rank 0 → each: starts recording; answered with SW_MSG_TIMES */
     SW_MSG_TIMES,  /* any rank → rank 0; body: struct sw_times; payload: struct sw_activity[] */
     SW_MSG_STOP,   /* rank 0 → each; answered with SW_MSG_TIMES, is_final set */
@@ -51,9 +51,9 @@ struct sw_hooks_body {
     int32_t hidden, logits; /* booleans: send these values to rank 0 */
 };
 struct sw_values_body {
-    int32_t layer;    /* -1: the embedding; 0 for logits */
-    int32_t n;        /* rows */
-    int64_t position; /* of the first row */
+    int32_t layer;   /* -1: the embedding; 0 for logits */
+    int32_t n;       /* rows */
+    int32_t n_spans; /* that these rows are of */
 };
 struct sw_routes_body {
     int64_t step; /* the rank's micro-batch, from 0 */
@@ -90,6 +90,11 @@ void sw_wire_write_batch(const struct sw_microbatch *batch, char *bytes);
 enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes, size_t length,
                                   const struct sw_wire_limits *limits, struct sw_microbatch *batch,
                                   const float **hidden);
+/* Checks a payload of SW_MSG_LOGITS or SW_MSG_HIDDEN, whose rows have `width` floats, then points
+ * *spans and *data into it. SW_EPEER. */
+enum sw_status sw_wire_read_values(const struct sw_values_body *body, const char *bytes,
+                                   size_t length, const struct sw_wire_limits *limits,
+                                   int64_t width, const struct sw_span **spans, const float **data);
 /* SW_EPEER when the slots or positions are outside the limits. */
 enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
                                   const struct sw_wire_limits *limits);

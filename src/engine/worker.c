@@ -103,6 +103,10 @@ void sw_worker_close(struct sw_worker *w)
     free(w->in.bytes);
     free(w->out.bytes);
     free(w->routes.bytes);
+    free(w->values.bytes);
+    free(w->hidden_layers);
+    free(w->hidden_rows);
+    free(w->hidden_spans);
     free(w);
 }
 
@@ -159,28 +163,54 @@ bool sw_worker_experts(const struct sw_worker *w, struct sw_expert_stats *out)
 }
 
 enum sw_status sw_worker_deliver(struct sw_worker *w, enum sw_engine_kind kind, int layer,
-                                 int64_t position, int n, const float *data, int64_t width)
+                                 const struct sw_span *spans, int n_spans, const float *data,
+                                 int64_t width)
 {
-    if (w->sink.values)
-        return w->sink.values(w->sink.driver, kind, layer, position, n, data);
+    const size_t head = (size_t)n_spans * sizeof *spans;
     struct sw_message m = {.kind = (uint16_t)kind};
-    const struct sw_values_body body = {layer, n, position};
+    int64_t n = 0;
+    for (int i = 0; i < n_spans; i++) {
+        if (w->sink.values)
+            SW_TRY(w->sink.values(w->sink.driver, kind, layer, &spans[i], data + n * width));
+        n += spans[i].n;
+    }
+    if (w->sink.values)
+        return SW_OK;
+    const size_t bytes = (size_t)n * (size_t)width * sizeof *data;
+    const struct sw_values_body body = {layer, (int32_t)n, n_spans};
     memcpy(m.body, &body, sizeof body);
-    return sw_transport_send(w->options.transport, 0, &m, data,
-                             (size_t)n * (size_t)width * sizeof *data);
+    SW_TRY(sw_wire_reserve(&w->values, head + bytes));
+    memcpy(w->values.bytes, spans, head);
+    memcpy(w->values.bytes + head, data, bytes);
+    return sw_transport_send(w->options.transport, 0, &m, w->values.bytes, head + bytes);
 }
 
 static enum sw_status deliver_hidden(void *context, int layer, const float *hidden, int n_rows)
 {
     struct sw_worker *w = context;
-    const int64_t width = w->options.model->dims.hidden;
     (void)n_rows;
-    for (int i = 0; i < w->current->n_spans; i++) {
-        const struct sw_span *s = &w->current->spans[i];
-        SW_TRY(sw_worker_deliver(w, SW_MSG_HIDDEN, layer, s->position, (int)s->n,
-                                 hidden + s->row * width, width));
+    return sw_worker_deliver(w, SW_MSG_HIDDEN, layer, w->hidden_spans, w->n_hidden_spans, hidden,
+                             w->options.model->dims.hidden);
+}
+
+/* Lists the rows whose hidden states rank 0 wants, and tells the stage. */
+static void worker_list_hidden(struct sw_worker *w, const struct sw_microbatch *batch)
+{
+    w->n_hidden_rows = w->n_hidden_spans = 0;
+    for (int i = 0; i < batch->n_spans && w->send_hidden; i++) {
+        const struct sw_span *s = &batch->spans[i];
+        const int64_t from = batch->outputs[i].hidden_from;
+        if (from == s->n)
+            continue;
+        w->hidden_spans[w->n_hidden_spans++] =
+            (struct sw_span){.slot = s->slot, .position = s->position + from, .n = s->n - from};
+        for (int64_t r = from; r < s->n; r++)
+            w->hidden_rows[w->n_hidden_rows++] = (int32_t)(s->row + r);
     }
-    return SW_OK;
+    w->stage->hidden_hook = w->send_hidden ? deliver_hidden : NULL;
+    w->stage->hidden_layers = w->hidden_layers;
+    w->stage->hidden_rows = w->hidden_rows;
+    w->stage->n_hidden_rows = w->n_hidden_rows;
 }
 
 /* What a stage has computed. */
@@ -195,8 +225,7 @@ static enum sw_status worker_compute(struct sw_worker *w, const struct sw_microb
                                      const float *hidden, struct output *out)
 {
     *out = (struct output){0};
-    w->current = batch;
-    w->stage->hidden_hook = w->send_hidden ? deliver_hidden : NULL;
+    worker_list_hidden(w, batch);
     w->stage->hook_context = w;
     w->stage->keepalive = keepalive;
     w->stage->stall_s = w->options.transport->options.stall_s;
@@ -308,6 +337,32 @@ static enum sw_status apply_copy(struct sw_worker *w, const struct sw_message *m
     return SW_OK;
 }
 
+/* What rank 0 wants from now on. */
+static enum sw_status apply_hooks(struct sw_worker *w, const struct sw_message *m,
+                                  const char *payload, size_t bytes)
+{
+    const size_t layers = (size_t)w->limits.layers + 1, rows = (size_t)w->limits.rows;
+    struct sw_hooks_body body;
+    memcpy(&body, m->body, sizeof body);
+    if (bytes != (body.hidden ? layers : 0))
+        return sw_fail(SW_EPEER,
+                       "a list of %zu layers came, but there are %zu; start the same "
+                       "program everywhere",
+                       bytes, layers);
+    if (body.hidden && !w->hidden_layers) {
+        w->hidden_layers = malloc(layers);
+        w->hidden_rows = malloc(rows * sizeof *w->hidden_rows);
+        w->hidden_spans = malloc(rows * sizeof *w->hidden_spans);
+    }
+    if (body.hidden && (!w->hidden_layers || !w->hidden_rows || !w->hidden_spans))
+        return sw_fail(SW_ENOMEM, "no memory to list rows of hidden states");
+    if (body.hidden)
+        memcpy(w->hidden_layers, payload, layers);
+    w->send_hidden = body.hidden;
+    w->send_logits = body.logits;
+    return SW_OK;
+}
+
 enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m, const void *payload,
                                  size_t bytes)
 {
@@ -321,10 +376,7 @@ enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m, cons
     } else if (m->kind == SW_MSG_COPY) {
         SW_TRY(apply_copy(w, m));
     } else if (m->kind == SW_MSG_HOOKS) {
-        struct sw_hooks_body body;
-        memcpy(&body, m->body, sizeof body);
-        w->send_hidden = body.hidden;
-        w->send_logits = body.logits;
+        SW_TRY(apply_hooks(w, m, payload, bytes));
     } else {
         return sw_fail(SW_EPEER,
                        "a message of unknown kind %d came from rank %d; start the same "

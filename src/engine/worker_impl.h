@@ -10,9 +10,9 @@ struct sw_last_stage; /* last_stage.c */
 
 /* What rank 0's worker passes to the driver; the workers of other ranks send it to rank 0. */
 struct sw_worker_sink {
-    /* Values for a hook; data: (n, width of `kind`). */
+    /* Values for a hook, of a span; data: (span->n, width of `kind`). */
     enum sw_status (*values)(struct sw_driver *driver, enum sw_engine_kind kind, int layer,
-                             int64_t position, int n, const float *data);
+                             const struct sw_span *span, const float *data);
     /* The last stage's results; valid until its next micro-batch. */
     void (*results)(struct sw_driver *driver, const struct sw_result *results, int n);
     /* Which experts a micro-batch chose, n ints as of SW_MSG_ROUTES. */
@@ -33,10 +33,14 @@ struct sw_worker {
     int next;                         /* rank of the next stage; -1: there is none */
     int first_rank, last_rank;        /* ranks of the first and the last stage */
     struct sw_stage_links links;
-    bool send_hidden, send_logits;       /* rank 0's hooks want these values */
-    const struct sw_microbatch *current; /* the micro-batch being computed */
-    struct sw_wire in, out;              /* payloads */
-    struct sw_wire routes;               /* of the present micro-batch, as of SW_MSG_ROUTES */
+    bool send_hidden, send_logits; /* rank 0's hooks want these values */
+    char *hidden_layers;           /* (layers + 1) booleans, as of struct sw_stage */
+    int32_t *hidden_rows;          /* (max_batch_tokens) of the present micro-batch */
+    struct sw_span *hidden_spans;  /* (max_batch_tokens, n_hidden_spans) what these are of */
+    int n_hidden_rows, n_hidden_spans;
+    struct sw_wire values;  /* a payload of SW_MSG_LOGITS or SW_MSG_HIDDEN */
+    struct sw_wire in, out; /* payloads */
+    struct sw_wire routes;  /* of the present micro-batch, as of SW_MSG_ROUTES */
     size_t route_bytes;
     struct sw_recorder recorder;
     double load_start, load_end; /* sw_clock */
@@ -51,9 +55,11 @@ enum sw_status sw_worker_run_batch(struct sw_worker *worker, const struct sw_mic
  * its payload, to the next stage. */
 enum sw_status sw_worker_control(struct sw_worker *worker, struct sw_message *message,
                                  const void *payload, size_t bytes);
-/* Passes values for a hook to rank 0. data: (n, width). */
+/* Passes values for a hook to rank 0. data: the rows of all spans, one span after the other, each
+ * of `width` floats. */
 enum sw_status sw_worker_deliver(struct sw_worker *worker, enum sw_engine_kind kind, int layer,
-                                 int64_t position, int n, const float *data, int64_t width);
+                                 const struct sw_span *spans, int n_spans, const float *data,
+                                 int64_t width);
 
 /* ---- last_stage.c */
 

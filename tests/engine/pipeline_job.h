@@ -73,12 +73,13 @@ struct job_sink {
     int n;
 };
 
-static inline enum sw_status job_logits(void *context, int64_t position, int n, const float *data)
+static inline enum sw_status job_logits(void *context, const struct sw_span *span,
+                                        const float *data)
 {
     struct job *job = context;
-    if (position + n <= job->n_ids)
-        memcpy(job->logits + position * job->vocab, data,
-               (size_t)n * (size_t)job->vocab * sizeof *data);
+    if (span->position + span->n <= job->n_ids)
+        memcpy(job->logits + span->position * job->vocab, data,
+               (size_t)span->n * (size_t)job->vocab * sizeof *data);
     return SW_OK;
 }
 

@@ -21,17 +21,17 @@ struct kept {
     const struct sw_microbatch *batch;
 };
 
-static enum sw_status keep(void *context, int64_t position, int n, const float *data)
+static enum sw_status keep(void *context, const struct sw_span *at, const float *data)
 {
     struct kept *k = context;
     int64_t row = k->n_rows;
     int span = 0;
     while (row >= k->batch->spans[span].n)
         row -= k->batch->spans[span++].n;
-    k->n_rows += n;
-    memcpy(k->logits[k->batch->spans[span].slot] + position * k->vocab, data,
+    k->n_rows += at->n;
+    memcpy(k->logits[k->batch->spans[span].slot] + at->position * k->vocab, data,
            (size_t)k->vocab * sizeof *data);
-    return n == 1 ? SW_OK : SW_EINPUT;
+    return at->n == 1 && at->slot == k->batch->spans[span].slot ? SW_OK : SW_EINPUT;
 }
 
 /* As sw_driver_take: each slot's greedy token into next[]. */
@@ -69,7 +69,7 @@ static enum sw_status run_slots(struct sw_driver *driver, struct kept *k, const 
         for (int i = 0; i < n; i++) {
             const int slot = slots[i], count = s == 0 ? lengths[slot] : 1;
             spans[i] = (struct sw_span){slot, s == 0 ? 0 : lengths[slot] + s - 1, rows, count};
-            outputs[i] = (struct sw_row_outputs){0, 0, 0}; /* samples after every row */
+            outputs[i] = (struct sw_row_outputs){0, 0, 0, 0}; /* samples after every row */
             for (int j = 0; j < count; j++)
                 ids[rows++] = s == 0 ? prompts[slot][j] : next[slot];
         }

@@ -138,12 +138,11 @@ struct received {
     size_t n, capacity;
 };
 
-static enum sw_status receive_logits(void *context, int64_t position, int n, const float *data)
+static enum sw_status receive_logits(void *context, const struct sw_span *span, const float *data)
 {
     struct job *job = context;
     struct received *received = job->drive_context;
-    const size_t more = (size_t)n * (size_t)job->vocab;
-    (void)position;
+    const size_t more = (size_t)span->n * (size_t)job->vocab;
     if (received->n + more > received->capacity)
         return SW_ENOMEM;
     memcpy(received->logits + received->n, data, more * sizeof *data);
@@ -155,7 +154,7 @@ static enum sw_status receive_logits(void *context, int64_t position, int n, con
 static enum sw_status submit(struct sw_driver *driver, const struct sw_span *given, int n_spans)
 {
     struct sw_span spans[MIXED_SLOTS];
-    struct sw_row_outputs outputs[MIXED_SLOTS] = {{0, 0, 0}};
+    struct sw_row_outputs outputs[MIXED_SLOTS] = {{0, 0, 0, 0}};
     int32_t row_ids[N_IDS];
     struct sw_microbatch batch = {
         .n_spans = n_spans, .spans = spans, .outputs = outputs, .ids = row_ids};

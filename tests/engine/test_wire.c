@@ -16,7 +16,7 @@ static const struct sw_wire_limits limits = {
 static char *make_batch(struct sw_batch_body *body, size_t *length)
 {
     struct sw_span spans[SPANS] = {{0, 17, 0, 3}, {2, 0, 3, 2}};
-    struct sw_row_outputs outputs[SPANS] = {{1, 3, 49}, {1, 1, 0}};
+    struct sw_row_outputs outputs[SPANS] = {{1, 3, 49, 2}, {1, 1, 0, 0}};
     int32_t ids[ROWS] = {0, 49, 7, 8, 9};
     int32_t memory[SPANS] = {20, 0};
     const struct sw_microbatch batch = {.n_rows = ROWS,
@@ -60,7 +60,7 @@ static void impossible_batches_are_refused(void)
 {
     struct sw_batch_body body;
     size_t length;
-    for (int i = 0; i < 25; i++) {
+    for (int i = 0; i < 27; i++) {
         char *bytes = make_batch(&body, &length);
         struct sw_span *spans = (struct sw_span *)(void *)bytes;
         struct sw_row_outputs *outputs = (struct sw_row_outputs *)(void *)(spans + SPANS);
@@ -138,12 +138,47 @@ static void impossible_batches_are_refused(void)
         case 23:
             body.end = 2;
             break;
+        case 24:
+            outputs[0].hidden_from = 4;
+            break;
+        case 25:
+            outputs[1].hidden_from = -1;
+            break;
         default:
             ids[0] = -1;
             break;
         }
         CU_ASSERT_EQUAL(read_batch(&body, bytes, length), SW_EPEER);
         free(bytes);
+    }
+}
+
+/* Values of two spans, three rows of four floats. */
+static void values_arrive_as_they_were_or_not(void)
+{
+    const struct sw_span good[2] = {{2, 18, 0, 2}, {0, 0, 0, 1}};
+    const struct sw_values_body body = {-1, 3, 2};
+    _Alignas(8) char bytes[sizeof good + 3 * 4 * sizeof(float)] = {0};
+    const struct sw_span *spans;
+    const float *data;
+    memcpy(bytes, good, sizeof good);
+    CU_ASSERT_EQUAL(sw_wire_read_values(&body, bytes, sizeof bytes, &limits, 4, &spans, &data),
+                    SW_OK);
+    CU_ASSERT(spans[0].slot == 2 && (const char *)data == bytes + sizeof good);
+    for (int i = 0; i < 9; i++) {
+        struct sw_span bad[2] = {good[0], good[1]};
+        struct sw_values_body b = body;
+        size_t length = sizeof bytes;
+        b.layer = i == 0 ? -2 : i == 1 ? 6 : -1;
+        b.n = i == 2 ? 4 : 3;
+        b.n_spans = i == 3 ? 0 : i == 4 ? INT32_MIN : 2;
+        bad[0].slot = i == 5 ? 3 : 2;
+        bad[0].position = i == 6 ? 19 : 18;
+        bad[1].n = i == 7 ? INT64_MAX : 1;
+        length -= i == 8;
+        memcpy(bytes, bad, sizeof bad);
+        CU_ASSERT_EQUAL(sw_wire_read_values(&b, bytes, length, &limits, 4, &spans, &data),
+                        SW_EPEER);
     }
 }
 
@@ -206,6 +241,7 @@ static void any_bytes_do_no_harm(void)
 
 SW_UNIT_TESTS({"a batch arrives as it was", a_batch_arrives_as_it_was},
               {"impossible batches are refused", impossible_batches_are_refused},
+              {"values arrive as they were, or not", values_arrive_as_they_were_or_not},
               {"impossible copies are refused", impossible_copies_are_refused},
               {"results arrive as they were, and whole", results_arrive_as_they_were_and_whole},
               {"any bytes do no harm", any_bytes_do_no_harm})
