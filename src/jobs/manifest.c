@@ -2,11 +2,10 @@
 #include "jobs/manifest.h"
 
 #include "base/file.h"
+#include "base/file_replace.h"
 #include "base/json.h"
 #include "base/strbuf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,61 +51,14 @@ enum sw_status sw_manifest_read(const char *out, json_t **manifest)
     return status;
 }
 
-/* After a rename: makes the new name last, not only the content. */
-static int manifest_sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    const int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(folder);
-    if (fd < 0)
-        return -1;
-    const int failed = fsync(fd);
-    close(fd);
-    return failed && errno != EINVAL ? -1 : 0; /* some file systems cannot sync a folder */
-}
-
-static int manifest_write_all(int fd, const char *text, size_t n)
-{
-    for (size_t done = 0; done < n;) {
-        const ssize_t written = write(fd, text + done, n - done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return -1;
-        done += (size_t)written;
-    }
-    return fsync(fd);
-}
-
-/* Others can guess the name of the part and put a link there, so it must be a new file. */
-static enum sw_status manifest_replace(const char *path, const char *part, const char *text)
-{
-    (void)unlink(part); /* from a run that was killed */
-    const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return sw_fail(SW_EIO, "%s: cannot write: %s", part, strerror(errno));
-    int failed = manifest_write_all(fd, text, strlen(text));
-    failed = close(fd) != 0 || failed;
-    failed = failed || rename(part, path) != 0 || manifest_sync_folder(path) != 0;
-    if (!failed)
-        return SW_OK;
-    const int error = errno;
-    unlink(part);
-    if (error == ENOMEM)
-        return sw_fail(SW_ENOMEM, "%s: no memory to write it", path);
-    return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", path, strerror(error));
-}
-
 enum sw_status sw_manifest_write(const char *out, const json_t *manifest)
 {
-    char *path = manifest_path(out, ".job"), *part = manifest_path(out, ".job.part");
+    char *path = manifest_path(out, ".job");
     char *text = json_dumps(manifest, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    const enum sw_status status = path && part && text
-                                      ? manifest_replace(path, part, text)
+    const enum sw_status status = path && text
+                                      ? sw_file_replace(path, text)
                                       : sw_fail(SW_ENOMEM, "%s: no memory for its manifest", out);
     free(text);
-    free(part);
     free(path);
     return status;
 }
@@ -179,6 +131,14 @@ static void manifest_compare_inputs(const json_t *past, const json_t *mine, cons
                          manifest_text(mine, "input", "path"));
 }
 
+const char *sw_manifest_remedy(const json_t *mine)
+{
+    const char *verb = json_string_value(json_object_get(mine, "verb"));
+    return verb && strcmp(verb, "trace") == 0 /* values of other shapes cannot follow in a shard */
+               ? "start over with --fresh"
+               : "start over with --fresh, or keep the results and continue with --force";
+}
+
 enum sw_status sw_manifest_check(const char *out, const json_t *manifest, const json_t *mine,
                                  const char *begin)
 {
@@ -197,10 +157,8 @@ enum sw_status sw_manifest_check(const char *out, const json_t *manifest, const 
     if (text.length == 0)
         return SW_OK;
     const enum sw_status status =
-        sw_fail(SW_EINPUT,
-                "%s: belongs to another job: %s. Name another output, or start over with --fresh, "
-                "or keep the results and continue with --force",
-                out, text.text ? text.text : "");
+        sw_fail(SW_EINPUT, "%s: belongs to another job: %s. Name another output, or %s", out,
+                text.text ? text.text : "", sw_manifest_remedy(mine));
     sw_strbuf_free(&text);
     return status;
 }

@@ -28,6 +28,9 @@ enum sw_status sw_manifest_write(const char *out, const json_t *manifest);
  */
 enum sw_status sw_manifest_check(const char *out, const json_t *manifest, const json_t *mine,
                                  const char *begin);
+/* What to do about an output of another job: "start over with --fresh, or …", as far as the verb of
+ * `mine` has it. */
+const char *sw_manifest_remedy(const json_t *mine);
 /* After sw_manifest_check: copies to `mine` the hub's hashes that only `manifest` (may be NULL)
  * has, and removes from `mine` the member "former", which is only for the comparison. */
 void sw_manifest_carry(const json_t *manifest, json_t *mine);

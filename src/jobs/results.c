@@ -192,9 +192,8 @@ static enum sw_status results_take_over(struct sw_results *r, const json_t *mani
     if (resumes && !r->manifest)
         return sw_fail(SW_EINPUT,
                        "%s: exists already, and nothing shows that it belongs to this job (there "
-                       "is no %s.job). Name another output, or start over with --fresh, or keep "
-                       "the results and continue with --force",
-                       r->path, r->path);
+                       "is no %s.job). Name another output, or %s",
+                       r->path, r->path, sw_manifest_remedy(manifest));
     if (resumes)
         SW_TRY(sw_manifest_check(r->path, r->manifest, manifest, scan->begin));
     json_t *mine = json_deep_copy(manifest);
