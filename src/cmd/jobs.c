@@ -59,7 +59,8 @@ static enum sw_status jobs_tick(struct sw_job *job)
 static enum sw_status jobs_open_files(struct run *run)
 {
     const struct sw_call *call = run->call;
-    const char *in = call->arguments[1], *out = call->arguments[2];
+    const char *in = call->arguments[1];
+    const char *out = run->verb->out ? run->verb->out : call->arguments[2];
     const enum sw_results_mode mode = call->options.fresh   ? SW_RESULTS_FRESH
                                       : call->options.force ? SW_RESULTS_FORCE
                                                             : SW_RESULTS_RESUME;
@@ -108,13 +109,14 @@ static enum sw_status jobs_start(struct run *run)
     SW_TRY(sw_session_start(s, &defaults));
     if (s->tokenizer)
         SW_TRY(sw_token_bytes(s->tokenizer, s->vocab_limit, &run->tokens));
-    const struct sw_scheduler_options options = {.driver = s->driver,
-                                                 .slots = s->params.slots,
-                                                 .context = s->params.context,
-                                                 .max_batch_tokens = s->params.max_batch_tokens,
-                                                 .beside_rows = s->plan.hidden_rows,
-                                                 .tokens =
-                                                     run->tokens.length ? &run->tokens : NULL};
+    struct sw_scheduler_options options = {.driver = s->driver,
+                                           .slots = s->params.slots,
+                                           .context = s->params.context,
+                                           .max_batch_tokens = s->params.max_batch_tokens,
+                                           .beside_rows = s->plan.hidden_rows,
+                                           .tokens = run->tokens.length ? &run->tokens : NULL};
+    if (run->verb->schedule)
+        run->verb->schedule(run->verb->owner, &options);
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);
@@ -232,7 +234,9 @@ static enum sw_status jobs_work(struct run *run)
                                .tick = jobs_tick,
                                .context = run};
     SW_TRY(sw_job_open(&run->job, &left));
-    enum sw_status status = left ? jobs_run_left(run, &seconds) : sw_session_skip(run->s);
+    enum sw_status status = left ? jobs_run_left(run, &seconds) : sw_job_run(&run->job);
+    if (!left && status == SW_OK)
+        status = sw_session_skip(run->s);
     if (status == SW_OK)
         status = sw_results_check(run->results);
     sw_unknown_report(&run->job.unknown, run->verb->name);

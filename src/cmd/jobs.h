@@ -1,4 +1,5 @@
-/* What the verbs `batch` and `score` share: from the files on the command line to the totals. */
+/* What the verbs `batch`, `score` and `trace` share: from the files on the command line to the
+ * totals. */
 #ifndef SW_CMD_JOBS_H
 #define SW_CMD_JOBS_H
 
@@ -12,12 +13,15 @@ struct sw_job_verb {
     void *owner;      /* struct sw_job.owner for the task */
     const char *unit; /* what sw_job.cut_short counts, for the message */
     int new_tokens;   /* of a usual line */
+    const char *out;  /* the file of results; NULL: the third argument */
     /* Opens what is needed to read lines; the session has no worker yet. */
     enum sw_status (*prepare)(const struct sw_call *call, struct sw_session *s, void *owner);
     /* The best context for the input, in positions; 0: the default. */
     int (*context)(const struct sw_input_scan *scan);
     /* Called when the session has started. */
     void (*started)(struct sw_session *s, void *owner);
+    /* Asks for more than results; NULL: nothing. */
+    void (*schedule)(void *owner, struct sw_scheduler_options *options);
     /* Adds the options that the answers depend on to the manifest's "options". */
     void (*options)(const struct sw_options *o, json_t *options);
 };

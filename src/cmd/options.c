@@ -137,6 +137,7 @@ struct sw_options sw_options_default(void)
                                .gpu_memory = UINT64_MAX,
                                .host_memory = UINT64_MAX,
                                .n = 128,
+                               .shard = 1u << 30,
                                .top_p = 1,
                                .repetition_penalty = 1,
                                .port = 8080,

@@ -45,12 +45,14 @@ struct sw_options {
     int n_stop;
     /* trace and bench */
     const char *tokens, *source, *dump;
-    bool hidden;
+    bool hidden, logits;
+    const char *layers, *positions; /* lists, as of jobs/trace_choice.h */
+    uint64_t shard;                 /* bytes */
     int prompt, repeat;
     double timeout; /* seconds without a heartbeat until a peer counts as lost */
     const char *timeline, *metrics, *routes; /* paths of files to write */
     const char *popularity;                  /* path of routes of an earlier run */
-    bool fresh, force;                       /* of batch and score */
+    bool fresh, force;                       /* of batch, score and trace */
     const char *perplexity; /* path of a text to score; "-": stdin. NULL: score reads IN */
     int windows;            /* most windows of a text; 0: all */
     struct sw_weight_choice base_weights; /* of compare's A */

@@ -6,6 +6,7 @@
 #include "checkpoint/safetensors.h"
 #include "cmd/call_session.h"
 #include "cmd/output.h"
+#include "cmd/trace_texts.h"
 #include "engine/generate.h"
 
 #include <stdio.h>
@@ -31,7 +32,8 @@ static int trace_tokens(const struct values *v, int i)
     return source ? v->n_source : i > v->n_layers ? 0 : v->n_tokens;
 }
 
-static enum sw_status trace_take_logits(void *context, const struct sw_span *span, const float *data)
+static enum sw_status trace_take_logits(void *context, const struct sw_span *span,
+                                        const float *data)
 {
     struct values *v = context;
     memcpy(v->logits + span->position * v->vocab, data,
@@ -213,38 +215,70 @@ static enum sw_status trace_drive(struct sw_call *call, struct sw_session *s)
 
 static enum sw_status trace(struct sw_call *call)
 {
-    if (!call->options.tokens || !call->options.dump)
+    const struct sw_options *o = &call->options;
+    const bool one = o->tokens || o->dump || o->source || o->hidden;
+    if (one ? call->n_arguments != 1 : call->n_arguments != 3)
+        return sw_fail(SW_EUSAGE, "trace: expected %s; see 'spillway trace --help'",
+                       one ? "MODEL alone with --tokens and --dump" : "MODEL IN.jsonl OUT");
+    if (!one)
+        return sw_trace_texts(call);
+    if (!o->tokens || !o->dump)
         return sw_fail(SW_EUSAGE, "trace: needs --tokens 1,2,3 and --dump FILE.safetensors");
+    if (o->layers || o->positions || o->logits || o->logprobs || o->fresh || o->metrics)
+        return sw_fail(SW_EUSAGE, "trace: --layers, --positions, --logits, --logprobs, --fresh and "
+                                  "--metrics are for files of texts, not for --tokens");
     return sw_call_run(call, trace_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
 static const struct sw_option options[] = {
-    {"tokens", 0, "1,2,3", "the token ids to compute (see 'spillway tokens')", FIELD(tokens),
+    {"tokens", 0, "1,2,3", "in place of IN and OUT: the token ids of one text", FIELD(tokens),
      sw_parse_text},
     {"source", 0, "1,2,3", "of an encoder-decoder: the ids to encode; --tokens are its target",
      FIELD(source), sw_parse_text},
-    {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_file},
-    {"hidden", 0, NULL, "also the embedding and every layer's output", FIELD(hidden),
+    {"dump", 'o', "FILE", "where the tensors of --tokens go (.safetensors)", FIELD(dump),
+     sw_parse_file},
+    {"hidden", 0, NULL, "with --dump: also the embedding and every layer's output", FIELD(hidden),
      sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {options,           sw_options_placement,
-                                                 sw_options_routes, sw_options_popularity,
-                                                 sw_options_common, NULL};
+static const struct sw_option *const groups[] = {sw_options_trace_texts, options,
+                                                 sw_options_placement,   sw_options_progress,
+                                                 sw_options_routes,      sw_options_popularity,
+                                                 sw_options_common,      NULL};
 
 const struct sw_verb sw_verb_trace = {
     .name = "trace",
-    .arguments = "MODEL --tokens IDS --dump FILE",
+    .arguments = "MODEL (IN.jsonl OUT | --tokens IDS --dump FILE)",
     .min_arguments = 1,
-    .max_arguments = 1,
+    .max_arguments = 3,
     .n_models = 1,
-    .summary = "write hidden states and logits of given tokens to a file",
+    .summary = "hidden states and logits of a file of texts, or of one text",
     .description =
-        "FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and 'hidden.<i>' (tokens,\n"
-        "hidden), all f32; of an encoder-decoder, whose encoder's layers come first, "
-        "'embed.source', too. The bits do not depend on ranks, threads or --chunk.\n\n"
+        "A line of IN is {\"id\", \"prompt\"}, a text or a list of ids, or {\"id\", \"messages\"}, "
+        "a chat\n"
+        "up to where an answer begins. OUT is a folder. Its results.jsonl gets a line for each,\n"
+        "in the order of IN: {\"id\", \"tokens\", \"shard\", \"first\", \"count\"}, or {\"id\", "
+        "\"error\"}. The\n"
+        "values are `count` positions from `first` on in the tensors of shard K, named\n"
+        "  hidden.K         (positions, layers, hidden)  outputs of --layers; layer i's is what\n"
+        "                                               transformers calls hidden_states[i + 1],\n"
+        "                                               but the last one is before the final norm\n"
+        "  logits.K         (positions, vocab)\n"
+        "  top_ids.K        (positions, N)               i32, the likeliest first\n"
+        "  top_logprobs.K   (positions, N)\n"
+        "with K in five digits, each in a file NAME-K.safetensors, all but ids in f32; index.json\n"
+        "lists them when all is done. 'mean' is over a text's positions.\n\n"
+        "A result counts when it is on disk. The same command again, on any number of ranks,\n"
+        "does what is left, and the files have the same bytes as without a break. The context is\n"
+        "what the longest line could need, or --context; --slots texts are under way at once.\n\n"
+        "With --tokens, FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and\n"
+        "'hidden.<i>' (tokens, hidden), all f32; of an encoder-decoder, whose encoder's layers\n"
+        "come first, 'embed.source', too. The bits do not depend on ranks, threads or --chunk.\n\n"
+        "  spillway trace llama prompts.jsonl acts --layers 0,15,-1 --positions mean\n"
+        "  mpirun --hostfile hostfiles/lab spillway trace opt-66b prompts.jsonl acts --logprobs "
+        "20\n"
         "  spillway trace opt-66b --tokens 2,31414 --dump acts.safetensors --hidden",
     .groups = groups,
     .run = trace,

@@ -22,9 +22,15 @@ struct sw_job_input {
     char words[SW_ERROR_MAX]; /* the message of `fault` */
 };
 
+static enum sw_status job_append(struct sw_job *job, const struct sw_strbuf *line, bool failed)
+{
+    return job->task->take ? job->task->take(job, line, failed)
+                           : sw_results_append(job->results, line, failed);
+}
+
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
 {
-    return sw_results_append(job->results, line, false);
+    return job_append(job, line, false);
 }
 
 enum sw_status sw_job_fail_line(struct sw_job *job, enum sw_status fault,
@@ -33,7 +39,7 @@ enum sw_status sw_job_fail_line(struct sw_job *job, enum sw_status fault,
     struct sw_strbuf out = {0};
     sw_record_error(key, batch_form, fault, sw_error_message(), NULL, &out);
     sw_error_clear();
-    const enum sw_status status = sw_results_append(job->results, &out, true);
+    const enum sw_status status = job_append(job, &out, true);
     sw_strbuf_free(&out);
     return status;
 }
@@ -152,7 +158,7 @@ static enum sw_status job_refuse(struct sw_job *job, const char *words)
     snprintf(message, sizeof message, "line %lld: %s", (long long)in->line.number, words);
     sw_record_error(&in->key, in->record.batch_form, SW_EINPUT, message,
                     job->param[0] ? job->param : NULL, &out);
-    const enum sw_status status = sw_results_append(job->results, &out, true);
+    const enum sw_status status = job_append(job, &out, true);
     sw_strbuf_free(&out);
     return status;
 }
@@ -180,16 +186,23 @@ static enum sw_status job_begin_line(struct sw_job *job)
 enum sw_status sw_job_run(struct sw_job *job)
 {
     struct sw_job_input *in = job->input;
+    const struct sw_job_task *task = job->task;
     bool found = in->more;
-    while (in->more || !sw_scheduler_idle(job->scheduler)) {
-        for (int n = 0; found && n < LINES_PER_STEP && sw_scheduler_room(job->scheduler) > 0; n++) {
+    while (in->more || (job->scheduler && !sw_scheduler_idle(job->scheduler))) {
+        for (int n = 0; found && n < LINES_PER_STEP && sw_scheduler_room(job->scheduler) > 0 &&
+                        !(task->full && task->full(job));
+             n++) {
             SW_TRY(job_begin_line(job));
             SW_TRY(job_next_line(job, 1, &found));
         }
         if (in->more && !found)
             SW_TRY(job_next_line(job, LINES_PER_STEP, &found));
         SW_TRY(sw_scheduler_step(job->scheduler));
+        if (task->step)
+            SW_TRY(task->step(job));
         SW_TRY(job->tick(job));
     }
+    if (task->end)
+        SW_TRY(task->end(job));
     return sw_results_flush(job->results);
 }

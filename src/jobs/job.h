@@ -1,8 +1,8 @@
 /*
- * What `batch` and `score` share. Lines are read when the pipeline has room for them. Each becomes
- * an item of work, or a result that says what is wrong with it. Results are appended as they come.
- * Every line gives exactly one result, under its id or under "line-N" where the id is absent, not
- * readable, or used by an earlier line.
+ * What `batch`, `score` and `trace` share. Lines are read when the pipeline has room for them. Each
+ * becomes an item of work, or a result that says what is wrong with it. Results are appended as
+ * they come. Every line gives exactly one result, under its id or under "line-N" where the id is
+ * absent, not readable, or used by an earlier line.
  */
 #ifndef SW_JOBS_JOB_H
 #define SW_JOBS_JOB_H
@@ -30,13 +30,22 @@ struct sw_job_task {
                             const struct sw_strbuf *key);
     /* Frees the items that are not done. */
     void (*drop)(struct sw_job *job);
+    /* What follows may be NULL, which is: no. */
+    /* Whether no line should be begun now. */
+    bool (*full)(const struct sw_job *job);
+    /* Takes each result that is not appended by the task itself, so that it comes in its turn. */
+    enum sw_status (*take)(struct sw_job *job, const struct sw_strbuf *line, bool failed);
+    /* Called after each step of the scheduler. */
+    enum sw_status (*step)(struct sw_job *job);
+    /* Called when every line has its result, in each run that comes so far. */
+    enum sw_status (*end)(struct sw_job *job);
 };
 
 struct sw_job_input;
 
 struct sw_job {
     const struct sw_job_task *task;
-    void *owner;                    /* struct sw_batch_job or struct sw_score_job */
+    void *owner;                    /* struct sw_batch_job, sw_score_job or sw_trace_job */
     const char *in;                 /* path of the input */
     uint64_t in_bytes;              /* bytes of the input to read (it may grow); 0: all */
     struct sw_results *results;     /* after sw_results_begin */
@@ -56,7 +65,8 @@ struct sw_job {
 
 /* Opens the input and skips the lines that earlier runs answered. *left false: none is left. */
 enum sw_status sw_job_open(struct sw_job *job, bool *left);
-/* Runs to the end of the input. When it returns SW_OK, all results are on disk. */
+/* Runs to the end of the input. When it returns SW_OK, all results are on disk. Without a scheduler
+ * where no line is left. */
 enum sw_status sw_job_run(struct sw_job *job);
 void sw_job_close(struct sw_job *job);
 /* For tasks: appends a result, a line with its newline. */

@@ -80,7 +80,7 @@ static bool is_number(const char *text, size_t n)
 
 /* The values of the members that are read; bytes NULL: absent. */
 struct members {
-    struct sw_json_range id, custom_id, url, body, error, response, text, logprob, best;
+    struct sw_json_range id, custom_id, url, body, error, response, text, logprob, best, shard;
 };
 
 static bool range_is(const struct sw_json_range *range, const char *text)
@@ -94,9 +94,10 @@ static enum sw_status record_find_members(struct sw_json_scan *scan, struct memb
     const struct {
         const char *name;
         struct sw_json_range *range;
-    } wanted[] = {{"id", &m->id},     {"custom_id", &m->custom_id}, {"url", &m->url},
-                  {"body", &m->body}, {"error", &m->error},         {"response", &m->response},
-                  {"text", &m->text}, {"logprob", &m->logprob},     {"best", &m->best}};
+    } wanted[] = {{"id", &m->id},      {"custom_id", &m->custom_id}, {"url", &m->url},
+                  {"body", &m->body},  {"error", &m->error},         {"response", &m->response},
+                  {"text", &m->text},  {"logprob", &m->logprob},     {"best", &m->best},
+                  {"shard", &m->shard}};
     SW_TRY(sw_json_scan_enter(scan, '{'));
     for (;;) {
         const char *name;
@@ -167,9 +168,9 @@ enum sw_status sw_record_scan(const char *line, size_t n, struct sw_strbuf *key,
     out->failed = (m.error.bytes && !range_is(&m.error, "null")) ||
                   (m.response.bytes && (m.response.length < sizeof good - 1 ||
                                         memcmp(m.response.bytes, good, sizeof good - 1) != 0));
-    out->is_result = out->batch_form
-                         ? m.response.bytes != NULL
-                         : m.error.bytes || m.text.bytes || m.logprob.bytes || m.best.bytes;
+    out->is_result = out->batch_form ? m.response.bytes != NULL
+                                     : m.error.bytes || m.text.bytes || m.logprob.bytes ||
+                                           m.best.bytes || m.shard.bytes;
     const struct sw_json_range *id = out->batch_form ? &m.custom_id : &m.id;
     if (!id->bytes || range_is(id, "null"))
         return SW_OK;
