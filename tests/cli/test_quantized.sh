@@ -8,7 +8,8 @@ spillway=$1
 quantized=$here/../models/quantized
 tokens=3,1,4,1,5,9,2,6,5,3,5
 
-for name in nf4 nf4_odd fp4 int8 fp8_tile fp8_row fp8_tensor gptq gptq_order gptq_v2 awq ct_asym ct_int8; do
+for name in nf4 nf4_odd fp4 int8 fp8_tile fp8_row fp8_tensor gptq gptq_order gptq_v2 awq ct_asym ct_int8 \
+    mla_fp8 mla_gptq mla_awq mla_nf4 mla_int8; do
     sw trace "$quantized/$name" --tokens $tokens --dump a.safetensors
     expect 0 "$name"
     ranks 2 trace "$quantized/$name" --tokens $tokens --dump b.safetensors

@@ -8,10 +8,11 @@
 
 #include <math.h>
 
-static const char *const names[] = {"nf4",       "nf4_plain", "nf4_odd",    "fp4",    "int8",
-                                    "fp8_tile",  "fp8_row",   "fp8_tensor", "gptq",   "gptq_order",
-                                    "gptq_3bit", "gptq_v2",   "autoround",  "awq",    "awq_gemv",
-                                    "ct_asym",   "ct_order",  "ct_8bit",    "ct_int8"};
+static const char *const names[] = {
+    "nf4",        "nf4_plain", "nf4_odd",     "fp4",       "int8",    "fp8_tile",  "fp8_row",
+    "fp8_tensor", "gptq",      "gptq_order",  "gptq_3bit", "gptq_v2", "autoround", "awq",
+    "awq_gemv",   "ct_asym",   "ct_order",    "ct_8bit",   "ct_int8", "mla_fp8",   "mla_gptq",
+    "mla_awq",    "mla_nf4",   "mla_nf4_odd", "mla_int8"};
 #define N_NAMES (sizeof names / sizeof names[0])
 #define MOST_IDS 64
 
@@ -84,7 +85,8 @@ static void logits_are_those_of_transformers(void)
         printf("    %-12s decoded %.1e, as stored %.1e\n", names[i], error, of_kept);
         CU_ASSERT_EQUAL(r.n_logits, r.n_ids * exact.vocab);
         CU_ASSERT(error <= 1e-4);
-        CU_ASSERT(of_kept <= 2e-2);
+        /* Scores of latents, and routers, magnify what rounding activations costs. */
+        CU_ASSERT(of_kept <= (strncmp(names[i], "mla_", 4) == 0 ? 5e-2 : 2e-2));
         job_free(&exact);
         job_free(&kept);
         free(r.logits);

@@ -16,7 +16,6 @@ import sys
 
 import numpy
 import torch
-from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -101,6 +100,8 @@ def gemv(stem, codes, scales, zeros, of, group):
 
 
 def compressed(stem, codes, scales, zeros, of, bits, symmetric, shuffled):
+    from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
+
     middle = 2**(bits - 1)
     words = pack_to_int32(torch.tensor(codes - middle).to(torch.int8), bits)
     shape = torch.tensor(codes.shape)
@@ -238,4 +239,5 @@ def main():
         save(name, m, tensors, values, compressed_config("int-quantized", 8, None, True))
 
 
-main()
+if __name__ == "__main__":
+    main()
