@@ -10,7 +10,7 @@
 
 #define SCHEMAS_MAX 1000 /* schemas in a schema */
 #define DEPTH_MAX 64
-#define VALUES_MAX 1000 /* of one enum; members of one object */
+#define VALUES_MAX 1000 /* members of one object */
 #define ITEMS_MAX 1000  /* of minItems, maxItems */
 #define LENGTH_MAX 4096 /* of minLength, maxLength */
 
@@ -22,6 +22,7 @@ struct converter {
         int rule;
     } done[SCHEMAS_MAX];
     int n_done, n_rules, depth;
+    json_t *made; /* list of the schemas that "allOf" made; NULL: none */
 };
 
 /* Rules that every grammar ends with. */
@@ -36,23 +37,43 @@ static const char basics[] = "string ::= \"\\\"\" " SW_JSON_CHAR "* \"\\\"\"\n"
                              "array ::= \"[\" ws (value ws (\",\" ws value ws)*)? \"]\"\n"
                              "value ::= string | number | boolean | null | object | array\n";
 
-static const char *const types[] = {"string", "number", "integer", "boolean",
-                                    "null",   "object", "array"};
-enum { STRING, NUMBER, INTEGER, BOOLEAN, NULL_TYPE, OBJECT, ARRAY, N_TYPES };
-
 /* Members of a schema, and the types that they imply where "type" is absent. */
 static const struct {
     const char *name;
     int type; /* -1: none; -2: says nothing about the value */
-} keywords[] = {{"type", -1},           {"enum", -1},          {"const", -1},
-                {"anyOf", -1},          {"oneOf", -1},         {"$ref", -1},
-                {"properties", OBJECT}, {"required", OBJECT},  {"additionalProperties", OBJECT},
-                {"items", ARRAY},       {"minItems", ARRAY},   {"maxItems", ARRAY},
-                {"minLength", STRING},  {"maxLength", STRING}, {"pattern", STRING},
-                {"$defs", -2},          {"definitions", -2},   {"title", -2},
-                {"description", -2},    {"default", -2},       {"examples", -2},
-                {"$schema", -2},        {"$id", -2},           {"$comment", -2},
-                {"deprecated", -2},     {"readOnly", -2},      {"writeOnly", -2}};
+} keywords[] = {{"type", -1},
+                {"enum", -1},
+                {"const", -1},
+                {"anyOf", -1},
+                {"oneOf", -1},
+                {"$ref", -1},
+                {"properties", SW_JSON_OBJECT},
+                {"required", SW_JSON_OBJECT},
+                {"additionalProperties", SW_JSON_OBJECT},
+                {"items", SW_JSON_ARRAY},
+                {"minItems", SW_JSON_ARRAY},
+                {"maxItems", SW_JSON_ARRAY},
+                {"allOf", -1},
+                {"format", SW_JSON_STRING},
+                {"minimum", SW_JSON_NUMBER},
+                {"maximum", SW_JSON_NUMBER},
+                {"exclusiveMinimum", SW_JSON_NUMBER},
+                {"exclusiveMaximum", SW_JSON_NUMBER},
+                {"minLength", SW_JSON_STRING},
+                {"maxLength", SW_JSON_STRING},
+                {"pattern", SW_JSON_STRING},
+                {"$defs", -2},
+                {"definitions", -2},
+                {"title", -2},
+                {"description", -2},
+                {"default", -2},
+                {"examples", -2},
+                {"$schema", -2},
+                {"$id", -2},
+                {"$comment", -2},
+                {"deprecated", -2},
+                {"readOnly", -2},
+                {"writeOnly", -2}};
 #define N_KEYWORDS (sizeof keywords / sizeof keywords[0])
 
 static enum sw_status convert(struct converter *c, const json_t *schema, struct sw_strbuf *body);
@@ -66,27 +87,11 @@ static void converter_put_rule(struct converter *c, int rule, const struct sw_st
     c->out->failed = c->out->failed || body->failed;
 }
 
-/* A text of GBNF that is the text as JSON writes it. */
-static enum sw_status converter_put_json(const json_t *value, struct sw_strbuf *body)
-{
-    char *text = NULL;
-    if (!sw_json_spelling(value))
-        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (!text)
-        return sw_fail(SW_EINPUT, "a value of \"enum\" or \"const\" cannot be written as JSON");
-    sw_strbuf_puts(body, "\"");
-    for (const char *at = text; *at; at++)
-        sw_gbnf_put_char(body, (unsigned char)*at);
-    sw_strbuf_puts(body, "\" ");
-    free(text);
-    return SW_OK;
-}
-
 static enum sw_status converter_put_name(const char *name, struct sw_strbuf *body)
 {
     json_t *text = json_string(name);
     const enum sw_status status =
-        text ? converter_put_json(text, body) : sw_fail(SW_ENOMEM, "no memory for a schema");
+        text ? sw_json_put_value(text, body) : sw_fail(SW_ENOMEM, "no memory for a schema");
     json_decref(text);
     return status;
 }
@@ -136,6 +141,7 @@ static enum sw_status convert_string(struct converter *c, const json_t *schema,
                                      struct sw_strbuf *body)
 {
     const json_t *pattern = json_object_get(schema, "pattern");
+    const json_t *format = json_object_get(schema, "format");
     int least = 0, most = -1;
     (void)c;
     SW_TRY(schema_count(schema, "minLength", LENGTH_MAX, &least));
@@ -147,13 +153,18 @@ static enum sw_status convert_string(struct converter *c, const json_t *schema,
     if (pattern && (least > 0 || most >= 0))
         return sw_fail(SW_EINPUT,
                        "\"pattern\" beside \"minLength\" or \"maxLength\" is not supported");
-    if (!pattern && least == 0 && most < 0) {
+    if (format && (!json_is_string(format) || pattern || least > 0 || most >= 0))
+        return sw_fail(SW_EINPUT, "\"format\" must be a text; beside \"pattern\", \"minLength\" or "
+                                  "\"maxLength\" it is not supported");
+    if (!pattern && !format && least == 0 && most < 0) {
         sw_strbuf_puts(body, "string ");
         return SW_OK;
     }
     sw_strbuf_puts(body, "\"\\\"\" ");
     if (pattern)
         SW_TRY(sw_json_pattern(json_string_value(pattern), json_string_length(pattern), body));
+    else if (format)
+        SW_TRY(sw_json_format(json_string_value(format), body));
     else if (most < 0)
         sw_strbuf_printf(body, SW_JSON_CHAR "{%d,} ", least);
     else
@@ -384,45 +395,25 @@ static enum sw_status convert_basic(const char *name, struct sw_strbuf *body)
     return SW_OK;
 }
 
+static enum sw_status convert_number(const json_t *schema, int type, struct sw_strbuf *body)
+{
+    if (!sw_json_has_range(schema))
+        return convert_basic(sw_json_types[type], body);
+    return type == SW_JSON_INTEGER
+               ? sw_json_range(schema, body)
+               : sw_fail(SW_EINPUT, "bounds of numbers as \"minimum\" are supported "
+                                    "for \"type\": \"integer\" only");
+}
+
 static enum sw_status convert_type(struct converter *c, const json_t *schema, int type,
                                    struct sw_strbuf *body)
 {
-    return type == STRING   ? convert_string(c, schema, body)
-           : type == ARRAY  ? convert_array(c, schema, body)
-           : type == OBJECT ? convert_object(c, schema, body)
-                            : convert_basic(types[type], body);
-}
-
-static int type_of(const json_t *name)
-{
-    for (int i = 0; i < N_TYPES; i++)
-        if (json_is_string(name) && strcmp(json_string_value(name), types[i]) == 0)
-            return i;
-    return -1;
-}
-
-/* What "#/a/b" points to in the schema. */
-static const json_t *find_reference(const json_t *root, const char *reference)
-{
-    const json_t *at = root;
-    char name[256];
-    if (*reference++ != '#')
-        return NULL;
-    while (*reference == '/' && at) {
-        size_t n = 0;
-        for (reference++; *reference && *reference != '/' && n + 1 < sizeof name; reference++) {
-            const bool escaped = *reference == '~' && (reference[1] == '0' || reference[1] == '1');
-            name[n++] = !escaped ? *reference : reference[1] == '0' ? '~' : '/';
-            reference += escaped;
-        }
-        name[n] = '\0';
-        at = json_is_array(at)
-                 ? json_array_get(at, strspn(name, "0123456789") == n && n > 0 && n < 5
-                                          ? (size_t)atoi(name)
-                                          : (size_t)-1)
-                 : json_object_get(at, name);
-    }
-    return *reference == '\0' ? at : NULL;
+    return type == SW_JSON_STRING   ? convert_string(c, schema, body)
+           : type == SW_JSON_ARRAY  ? convert_array(c, schema, body)
+           : type == SW_JSON_OBJECT ? convert_object(c, schema, body)
+           : type == SW_JSON_NUMBER || type == SW_JSON_INTEGER
+               ? convert_number(schema, type, body)
+               : convert_basic(sw_json_types[type], body);
 }
 
 static enum sw_status convert_any_of(struct converter *c, const json_t *list, const char *name,
@@ -440,53 +431,43 @@ static enum sw_status convert_any_of(struct converter *c, const json_t *list, co
     return SW_OK;
 }
 
-/* Whether a value is of a type of a schema; any is, where there is none. */
-static bool is_of_type(const json_t *value, const json_t *type)
-{
-    static const int of[] = {
-        [JSON_OBJECT] = OBJECT,   [JSON_ARRAY] = ARRAY,   [JSON_STRING] = STRING,
-        [JSON_INTEGER] = INTEGER, [JSON_REAL] = NUMBER,   [JSON_TRUE] = BOOLEAN,
-        [JSON_FALSE] = BOOLEAN,   [JSON_NULL] = NULL_TYPE};
-    const int mine = of[json_typeof(value)];
-    size_t i;
-    json_t *one;
-    bool found = !type || type_of(type) == mine || (mine == INTEGER && type_of(type) == NUMBER);
-    json_array_foreach((json_t *)(uintptr_t)type, i, one) found =
-        found || type_of(one) == mine || (mine == INTEGER && type_of(one) == NUMBER);
-    return found;
-}
-
-/* The values of a list, or one alone; each of the type, if there is one. */
-static enum sw_status convert_const(const json_t *value, const json_t *type, struct sw_strbuf *body)
-{
-    if (!is_of_type(value, type))
-        return sw_fail(SW_EINPUT, "a value of \"enum\" or \"const\" is not of its \"type\"");
-    return converter_put_json(value, body);
-}
-
-static enum sw_status convert_enum(const json_t *list, const json_t *type, struct sw_strbuf *body)
-{
-    size_t i;
-    json_t *one;
-    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > VALUES_MAX)
-        return sw_fail(SW_EINPUT, "\"enum\" must be a list of 1 to %d values", VALUES_MAX);
-    json_array_foreach((json_t *)(uintptr_t)list, i, one)
-    {
-        sw_strbuf_puts(body, i > 0 ? "| " : "");
-        SW_TRY(convert_const(one, type, body));
-    }
-    return SW_OK;
-}
-
 static enum sw_status convert_reference(struct converter *c, const json_t *reference,
                                         struct sw_strbuf *body)
 {
     const char *text = json_string_value(reference);
-    const json_t *to = text ? find_reference(c->root, text) : NULL;
+    const json_t *to = sw_json_reference(c->root, text);
     if (!to)
         return sw_fail(SW_EINPUT, "\"$ref\": \"%.100s\" is not a place in the schema",
                        text ? text : "");
     return converter_put_schema(c, to, body);
+}
+
+bool sw_json_says_nothing(const char *name)
+{
+    for (size_t k = 0; k < N_KEYWORDS; k++)
+        if (strcmp(keywords[k].name, name) == 0)
+            return keywords[k].type == -2;
+    return false;
+}
+
+/* Objects as one; of one schema, with nothing beside it, any. */
+static enum sw_status convert_all_of(struct converter *c, const json_t *schema,
+                                     struct sw_strbuf *body)
+{
+    const json_t *list = json_object_get(schema, "allOf");
+    const char *name;
+    json_t *value, *made;
+    bool alone = json_array_size(list) == 1;
+    json_object_foreach((json_t *)(uintptr_t)schema, name, value) alone =
+        alone && (value == list || sw_json_says_nothing(name));
+    if (alone)
+        return converter_put_schema(c, json_array_get(list, 0), body);
+    if (!c->made && !(c->made = json_array()))
+        return sw_fail(SW_ENOMEM, "no memory for a schema");
+    const enum sw_status status = sw_json_all_of(c->root, schema, &made);
+    if (json_array_append_new(c->made, made) != 0 && status == SW_OK)
+        return sw_fail(SW_ENOMEM, "no memory for a schema");
+    return status == SW_OK ? converter_put_schema(c, made, body) : status;
 }
 
 /* Of members that decide alone, the one that the schema has; others beside it are refused. */
@@ -516,14 +497,14 @@ static enum sw_status schema_alone(const json_t *schema, const char **alone)
     return SW_OK;
 }
 
-/* The type that a schema without "type" has by its other members; N_TYPES: any. */
+/* The type that a schema without "type" has by its other members; SW_JSON_TYPES: any. */
 static enum sw_status schema_implied(const json_t *schema, int *type)
 {
-    *type = N_TYPES;
+    *type = SW_JSON_TYPES;
     for (size_t k = 0; k < N_KEYWORDS; k++) {
         if (keywords[k].type < 0 || !json_object_get(schema, keywords[k].name))
             continue;
-        if (*type != N_TYPES && *type != keywords[k].type)
+        if (*type != SW_JSON_TYPES && *type != keywords[k].type)
             return sw_fail(SW_EINPUT, "a schema without \"type\" has \"%s\" of another type",
                            keywords[k].name);
         *type = keywords[k].type;
@@ -540,22 +521,22 @@ static enum sw_status convert_types(struct converter *c, const json_t *schema,
     int implied;
     if (!type) {
         SW_TRY(schema_implied(schema, &implied));
-        return implied == N_TYPES ? convert_basic("value", body)
-                                  : convert_type(c, schema, implied, body);
+        return implied == SW_JSON_TYPES ? convert_basic("value", body)
+                                        : convert_type(c, schema, implied, body);
     }
     if (!json_is_array(type)) {
-        if (type_of(type) < 0)
+        if (sw_json_type_of(type) < 0)
             return sw_fail(SW_EINPUT, "\"type\" of a schema is none of JSON's");
-        return convert_type(c, schema, type_of(type), body);
+        return convert_type(c, schema, sw_json_type_of(type), body);
     }
-    if (json_array_size(type) == 0 || json_array_size(type) > N_TYPES)
+    if (json_array_size(type) == 0 || json_array_size(type) > SW_JSON_TYPES)
         return sw_fail(SW_EINPUT, "\"type\" of a schema must be a type or a list of them");
     json_array_foreach((json_t *)(uintptr_t)type, i, one)
     {
-        if (type_of(one) < 0)
+        if (sw_json_type_of(one) < 0)
             return sw_fail(SW_EINPUT, "\"type\" of a schema is none of JSON's");
         sw_strbuf_puts(body, i > 0 ? "| " : "");
-        SW_TRY(convert_type(c, schema, type_of(one), body));
+        SW_TRY(convert_type(c, schema, sw_json_type_of(one), body));
     }
     return SW_OK;
 }
@@ -568,13 +549,15 @@ static enum sw_status convert(struct converter *c, const json_t *schema, struct 
         return convert_basic("value", body);
     if (!json_is_object(schema) || sw_json_spelling(schema))
         return sw_fail(SW_EINPUT, "a schema must be an object or true");
+    if (json_object_get(schema, "allOf"))
+        return convert_all_of(c, schema, body);
     SW_TRY(schema_alone(schema, &alone));
     if (!alone)
         return convert_types(c, schema, body);
     const json_t *value = json_object_get(schema, alone), *type = json_object_get(schema, "type");
     return strcmp(alone, "$ref") == 0    ? convert_reference(c, value, body)
-           : strcmp(alone, "const") == 0 ? convert_const(value, type, body)
-           : strcmp(alone, "enum") == 0  ? convert_enum(value, type, body)
+           : strcmp(alone, "const") == 0 ? sw_json_const(value, type, body)
+           : strcmp(alone, "enum") == 0  ? sw_json_enum(value, type, body)
                                          : convert_any_of(c, value, alone, body);
 }
 
@@ -591,6 +574,7 @@ enum sw_status sw_json_schema_grammar(const json_t *schema, struct sw_strbuf *ou
     struct sw_strbuf body = {0};
     enum sw_status status = converter_put_schema(&c, schema, &body);
     sw_strbuf_free(&body);
+    json_decref(c.made);
     return status == SW_OK ? converter_end(out, "root ::= ws r0\n") : status;
 }
 

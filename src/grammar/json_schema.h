@@ -5,8 +5,10 @@
  * space.
  *
  * Read are type (or a list), properties, required, additionalProperties, items, minItems, maxItems,
- * enum, const, minLength, maxLength, pattern, anyOf, oneOf (as anyOf), $ref to a place in the
- * schema itself, $defs and definitions. Passed over is what accepts everything: title, description,
+ * enum, const, minLength, maxLength, pattern, format (date, time, date-time, uuid), of integers
+ * minimum, maximum, exclusiveMinimum and exclusiveMaximum, anyOf, oneOf (as anyOf), allOf of
+ * objects (merged: each has properties of its own) or of one schema, $ref to a place in the schema
+ * itself, $defs and definitions. Passed over is what accepts everything: title, description,
  * default, examples, $schema, $id, $comment, deprecated, readOnly, writeOnly. All else is refused
  * by name.
  *

@@ -14,28 +14,54 @@ static enum sw_status convert(const char *schema, struct sw_strbuf *out)
     return status;
 }
 
+struct matching {
+    struct sw_strbuf gbnf;
+    struct sw_grammar *grammar;
+    struct sw_matcher *matcher;
+};
+
+static void matching_open(const char *schema, struct matching *m)
+{
+    *m = (struct matching){0};
+    CU_ASSERT_EQUAL_FATAL(convert(schema, &m->gbnf), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_grammar_parse(m->gbnf.text, m->gbnf.length, &m->grammar), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_matcher_open(m->grammar, &m->matcher), SW_OK);
+}
+
+static void matching_close(struct matching *m)
+{
+    sw_matcher_close(m->matcher);
+    sw_grammar_free(m->grammar);
+    sw_strbuf_free(&m->gbnf);
+}
+
+static bool matching_takes(const struct matching *m, const char *text)
+{
+    int state = sw_matcher_start(m->matcher);
+    for (; *text && state > 0; text++)
+        state = sw_matcher_step(m->matcher, state, (unsigned char)*text);
+    return state > 0 && sw_matcher_accepts(m->matcher, state);
+}
+
 /* Whether the text is a whole one of the schema. */
 static bool takes(const char *schema, const char *text)
 {
-    struct sw_strbuf gbnf = {0};
-    struct sw_grammar *g;
-    struct sw_matcher *m;
-    CU_ASSERT_EQUAL_FATAL(convert(schema, &gbnf), SW_OK);
-    CU_ASSERT_EQUAL_FATAL(sw_grammar_parse(gbnf.text, gbnf.length, &g), SW_OK);
-    CU_ASSERT_EQUAL_FATAL(sw_matcher_open(g, &m), SW_OK);
-    int state = sw_matcher_start(m);
-    for (; *text && state > 0; text++)
-        state = sw_matcher_step(m, state, (unsigned char)*text);
-    const bool out = state > 0 && sw_matcher_accepts(m, state);
-    sw_matcher_close(m);
-    sw_grammar_free(g);
-    sw_strbuf_free(&gbnf);
+    struct matching m;
+    matching_open(schema, &m);
+    const bool out = matching_takes(&m, text);
+    matching_close(&m);
     return out;
 }
 
 #define PERSON                                                                                     \
     "{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"integer\"}, \"b\": true, \"c\": " \
     "{\"type\": \"null\"}}, \"required\": [\"b\"]"
+
+/* The schema's own properties and those of two others, one of them elsewhere. */
+#define ALL_OF                                                                                     \
+    "{\"properties\": {\"c\": {\"const\": 1}}, \"required\": [\"c\"], \"allOf\": [{\"$ref\": "     \
+    "\"#/$defs/a\"}, {\"type\": \"object\", \"properties\": {\"b\": {\"type\": \"string\"}}}], "   \
+    "\"$defs\": {\"a\": {\"properties\": {\"a\": {\"const\": 2}}, \"required\": [\"a\"]}}}"
 
 static void schemas_take_their_values(void)
 {
@@ -101,6 +127,22 @@ static void schemas_take_their_values(void)
          "[[[]]]", true},
         {"{\"anyOf\": [{\"type\": \"null\"}, {\"properties\": {\"n\": {\"$ref\": \"#\"}}}]}",
          "{\"n\": {\"n\": null}}", true},
+        {ALL_OF, "{\"c\": 1, \"a\": 2, \"b\": \"x\"}", true},
+        {ALL_OF, "{\"c\": 1, \"a\": 2}", true},
+        {ALL_OF, "{\"c\": 1, \"b\": \"x\"}", false},
+        {ALL_OF, "{\"a\": 2}", false},
+        {"{\"title\": \"t\", \"allOf\": [{\"enum\": [1, 2]}]}", "2", true},
+        {"{\"properties\": {\"n\": {\"type\": \"integer\", \"minimum\": 0}}}", "{\"n\": -1}",
+         false},
+        {"{\"type\": [\"integer\", \"null\"], \"maximum\": 5}", "null", true},
+        {"{\"type\": \"integer\", \"minimum\": -999999999999999999}", "-999999999999999", true},
+        {"{\"format\": \"uuid\"}", "\"123e4567-e89b-12d3-A456-426614174000\"", true},
+        {"{\"format\": \"uuid\"}", "\"123e4567-e89b-12d3-A456-42661417400\"", false},
+        {"{\"format\": \"time\"}", "\"23:59:59.123+05:30\"", true},
+        {"{\"format\": \"time\"}", "\"24:00:00Z\"", false},
+        {"{\"format\": \"time\"}", "\"23:59:59\"", false},
+        {"{\"format\": \"date-time\"}", "\"2024-02-29T00:00:00Z\"", true},
+        {"{\"format\": \"date-time\"}", "\"2023-02-29T00:00:00Z\"", false},
         {"{\"pattern\": \"^[a-c]+$\"}", "\"abc\"", true},
         {"{\"pattern\": \"^[a-c]+$\"}", "\"abcd\"", false},
         {"{\"pattern\": \"[a-c]+\"}", "\"xxax\"", true},
@@ -121,6 +163,52 @@ static void schemas_take_their_values(void)
     }
 }
 
+/* Every whole number around the bounds, and none with zeros before it. */
+static void bounds_are_kept(void)
+{
+    static const int bounds[] = {-1003, -999, -120, -100, -99, -10, -9,  -1,   0,   1,
+                                 7,     9,    10,   35,   99,  100, 307, 1000, 1042};
+    const int n = (int)(sizeof bounds / sizeof bounds[0]);
+    int wrong = 0;
+    for (int i = 0; i < n; i++)
+        for (int k = i; k < n; k++) {
+            char schema[128], text[16];
+            struct matching m;
+            snprintf(schema, sizeof schema,
+                     "{\"type\": \"integer\", \"minimum\": %d, \"exclusiveMaximum\": %d}",
+                     bounds[i], bounds[k] + 1);
+            matching_open(schema, &m);
+            for (int v = -1100; v <= 1100; v++) {
+                snprintf(text, sizeof text, "%d", v);
+                wrong += matching_takes(&m, text) != (v >= bounds[i] && v <= bounds[k]);
+            }
+            wrong += matching_takes(&m, "-0") || matching_takes(&m, "007");
+            matching_close(&m);
+        }
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
+static void dates_are_those_of_the_calendar(void)
+{
+    static const int years[] = {0, 4, 1900, 2000, 2023, 2024, 2100, 2196, 2400};
+    static const int days[] = {0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31, 0};
+    struct matching m;
+    int wrong = 0;
+    matching_open("{\"type\": \"string\", \"format\": \"date\"}", &m);
+    for (size_t i = 0; i < sizeof years / sizeof years[0]; i++)
+        for (int month = 0; month <= 13; month++)
+            for (int day = 0; day <= 32; day++) {
+                char text[32];
+                const int y = years[i];
+                const bool leap = y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+                const int most = days[month] + (leap && month == 2);
+                snprintf(text, sizeof text, "\"%04d-%02d-%02d\"", y, month, day);
+                wrong += matching_takes(&m, text) != (day >= 1 && day <= most);
+            }
+    matching_close(&m);
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
 static void what_is_not_supported_is_named(void)
 {
     static const struct {
@@ -128,9 +216,24 @@ static void what_is_not_supported_is_named(void)
     } rows[] = {
         {"3", "must be an object or true"},
         {"false", "must be an object or true"},
-        {"{\"minimum\": 3}", "\"minimum\" in a schema is not supported"},
-        {"{\"properties\": {\"a\": {\"format\": \"date\"}}}", "\"format\""},
+        {"{\"minimum\": 3}", "for \"type\": \"integer\" only"},
+        {"{\"type\": \"number\", \"maximum\": 3}", "for \"type\": \"integer\" only"},
+        {"{\"type\": \"integer\", \"minimum\": 1.5}", "\"minimum\" must be a whole number"},
+        {"{\"type\": \"integer\", \"minimum\": 3, \"exclusiveMaximum\": 3}", "no whole number"},
+        {"{\"type\": \"integer\", \"minimum\": 1000000000000000}", "no whole number"},
+        {"{\"type\": \"integer\", \"multipleOf\": 2}", "\"multipleOf\""},
+        {"{\"properties\": {\"a\": {\"format\": \"email\"}}}", "\"email\" is not supported"},
+        {"{\"format\": \"date\", \"minLength\": 3}", "\"format\" must be"},
         {"{\"allOf\": []}", "\"allOf\""},
+        {"{\"allOf\": [{\"type\": \"string\"}, {\"minLength\": 3}]}", "\"type\" of a schema in"},
+        {"{\"allOf\": [{\"properties\": {\"a\": {}}, \"additionalProperties\": false}, {}]}",
+         "\"additionalProperties\" of a schema in \"allOf\""},
+        {"{\"allOf\": [{\"properties\": {\"a\": {}}}, {\"properties\": {\"a\": true}}]}",
+         "\"a\" in several"},
+        {"{\"$defs\": {\"x\": {\"allOf\": [{\"$ref\": \"#/$defs/x\"}, {}]}}, \"$ref\": "
+         "\"#/$defs/x\"}",
+         "\"allOf\" is nested deeper"},
+        {"{\"allOf\": [{\"$ref\": \"#/none\"}, {}]}", "is not a place"},
         {"{\"type\": \"text\"}", "none of JSON's"},
         {"{\"type\": [\"string\", 3]}", "none of JSON's"},
         {"{\"anyOf\": []}", "\"anyOf\" must be a list"},
@@ -194,5 +297,7 @@ static void large_schemas_are_refused(void)
 }
 
 SW_UNIT_TESTS({"schemas take their values", schemas_take_their_values},
+              {"bounds are kept", bounds_are_kept},
+              {"dates are those of the calendar", dates_are_those_of_the_calendar},
               {"what is not supported is named", what_is_not_supported_is_named},
               {"large schemas are refused", large_schemas_are_refused})
