@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/stack.h"
 #include "base/version.h"
+#include "cmd/completion.h"
 #include "cmd/options.h"
 #include "cmd/output.h"
 #include "transport/transport.h"
@@ -23,6 +24,7 @@ static void usage(FILE *out)
         fprintf(out, "  %-9s%s\n", verb->name, verb->summary);
     fprintf(out,
             "\n'spillway VERB --help' describes a verb. '--version' prints what is built in.\n"
+            "'--completion bash|zsh|fish' prints a script for that shell's completion.\n"
             "Exit codes: 0 done; 2 usage; 3 the model or the input is bad; 4 it does not fit;\n"
             "5 a device or library failed; 75 interrupted or a peer was lost: run it again.\n");
 }
@@ -95,6 +97,8 @@ int main(int argc, char **argv)
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
         main_version();
+    } else if (strcmp(argv[1], "--completion") == 0) {
+        status = sw_completion_print(argc == 3 ? argv[2] : NULL);
     } else {
         struct sw_call call = {0};
         status = sw_stack_prepare();

@@ -375,25 +375,50 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
     return SW_OK;
 }
 
-/* An option's help; '@' stands for the formats that it takes. */
+/* The lists of formats that an option takes; '@' in its help stands for the first. */
+struct option_formats {
+    options_name *names, *folder; /* NULL: none; of directories */
+    bool has_roles;
+};
+
+static struct option_formats options_formats(const struct sw_option *option)
+{
+    const bool is_file = option->parse == sw_parse_file_weights;
+    const bool has_roles = is_file || option->parse == sw_parse_weights;
+    return (struct option_formats){.names = is_file                     ? options_gguf_name
+                                            : has_roles                 ? options_kept_name
+                                            : strchr(option->help, '@') ? options_plain_name
+                                                                        : NULL,
+                                   .folder = is_file ? sw_bnb_format_name : NULL,
+                                   .has_roles = has_roles};
+}
+
+const char *sw_option_format(const struct sw_option *option, int i)
+{
+    const struct option_formats f = options_formats(option);
+    int n = 0;
+    while (f.names && f.names(n) && n < i)
+        n++;
+    if (f.names && f.names(n))
+        return f.names(n);
+    return f.folder ? f.folder(i - n) : NULL;
+}
+
 static void options_print_help(const struct sw_option *option)
 {
     char known[512];
     const size_t before = strcspn(option->help, "@");
-    const bool is_file = option->parse == sw_parse_file_weights;
-    const bool has_roles = is_file || option->parse == sw_parse_weights;
-    options_name *name = is_file     ? options_gguf_name
-                         : has_roles ? options_kept_name
-                                     : options_plain_name;
+    const struct option_formats f = options_formats(option);
     printf("%.*s", (int)before, option->help);
     if (option->help[before])
-        printf("%s%s", options_list(name, " or ", known, sizeof known), option->help + before + 1);
-    if (has_roles)
+        printf("%s%s", options_list(f.names, " or ", known, sizeof known),
+               option->help + before + 1);
+    if (f.has_roles)
         printf("\n%32sand roles of them otherwise, as bf16,head=f32: %s", "",
                options_list(sw_weight_choice_word, " or ", known, sizeof known));
-    if (is_file)
+    if (f.folder)
         printf("\n%32sthose of a directory as %s", "",
-               options_list(sw_bnb_format_name, " or ", known, sizeof known));
+               options_list(f.folder, " or ", known, sizeof known));
     printf("\n");
 }
 

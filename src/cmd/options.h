@@ -150,6 +150,8 @@ void sw_call_free_models(struct sw_call *call);
  * cannot be a file. in, out: NULL where the verb has none.
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
+/* The i-th format that the option takes; NULL past the last, and of options that take none. */
+const char *sw_option_format(const struct sw_option *option, int i);
 /* Prints the verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 
