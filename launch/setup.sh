@@ -55,6 +55,11 @@ needs_tests='
 program c++ g++
 module cunit libcunit1-dev
 program pgrep procps
+program curl curl
+program lowdown lowdown
+program dpkg-shlibdeps dpkg-dev
+program zsh zsh
+program fish fish
 python json python3'
 
 # The tests of batch jobs start a Slurm, which needs root.

@@ -13,8 +13,8 @@ add_library(fake_nvml SHARED tools/fake_nvml.c)
 set_target_properties(fake_nvml PROPERTIES OUTPUT_NAME nvidia-ml SOVERSION 1
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/nvml)
 
-set_property(TEST cli.hosts cli.slurm APPEND PROPERTY LABELS hosts) # pretend hosts (tests/hosts.sh; root)
-set_property(TEST cli.slurm APPEND PROPERTY LABELS slurm)
+set_property(TEST cli.hosts cli.slurm cli.readme APPEND PROPERTY LABELS hosts) # pretend hosts (tests/hosts.sh; root)
+set_property(TEST cli.slurm cli.readme APPEND PROPERTY LABELS slurm)
 # These start many ranks that compute: fewer other tests beside them.
 set_tests_properties(cli.hosts PROPERTIES PROCESSORS 3)
 set_tests_properties(cli.stage_links PROPERTIES PROCESSORS 2)
@@ -29,6 +29,7 @@ foreach(name io_errors=1200 memory_ranks=7200)
     SKIP_RETURN_CODE 77)
 endforeach()
 slow(cli.serve 92)
+slow(cli.readme 40)
 slow(cli.serve_page 60)
 slow(cli.chat_verb 30)
 slow(cli.bundle 42)
