@@ -3,9 +3,9 @@
 #include "base/log.h"
 #include "base/stack.h"
 #include "base/version.h"
-#include "cmd/completion.h"
 #include "cmd/options.h"
 #include "cmd/output.h"
+#include "cmd/shell_completion.h"
 #include "transport/transport.h"
 
 #include <stdio.h>
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     } else if (strcmp(argv[1], "--version") == 0) {
         main_version();
     } else if (strcmp(argv[1], "--completion") == 0) {
-        status = sw_completion_print(argc == 3 ? argv[2] : NULL);
+        status = sw_shell_completion_print(argc == 3 ? argv[2] : NULL);
     } else {
         struct sw_call call = {0};
         status = sw_stack_prepare();

@@ -2,7 +2,7 @@
  * Owns the scripts by which shells complete our command line. All that they know is written out
  * from the tables of verbs and options, so that pressing tab starts no program.
  */
-#include "cmd/completion.h"
+#include "cmd/shell_completion.h"
 
 #include "cmd/options.h"
 
@@ -269,7 +269,7 @@ static const struct {
     void (*print)(void);
 } shells[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
 
-enum sw_status sw_completion_print(const char *shell)
+enum sw_status sw_shell_completion_print(const char *shell)
 {
     for (size_t i = 0; shell && i < sizeof shells / sizeof shells[0]; i++)
         if (strcmp(shells[i].name, shell) == 0) {
