@@ -63,7 +63,8 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
                                               .heads = heads,
                                               .group = group,
                                               .phase = phase,
-                                              .next = next};
+                                              .next = next,
+                                              .deep = p->deep};
                 words_add(f->kind, 1, WORDS_WIDE, &b, x++, acc);
             }
     }

@@ -188,6 +188,7 @@ struct block_tile {
     const float *scales; /* of the panel's rows; NULL: the format has none */
     const float *table;
     ptrdiff_t ahead; /* bytes to weights that come after these; 0: they are not to be fetched */
+    ptrdiff_t deep;  /* of struct sw_panel_product */
 };
 
 #define BLOCK_WIDE (SW_PANEL / LANES)
@@ -242,7 +243,7 @@ ALWAYS_INLINE void block_fixed(const struct block_format *f, int nr, int nv, int
         else {
             /* One token: weights come from memory, and not line by line. */
             for (ptrdiff_t line = 0; nv == BLOCK_WIDE && nr == 1 && line < w_step; line += 64)
-                __builtin_prefetch(w + W_AHEAD + line);
+                fetch_weights(w + W_AHEAD + line, t->deep);
             EACH (v, nv)
                 block_lanes(f, nr, v, w, x, t, x_nr, width, acc[v]);
         }
@@ -324,7 +325,8 @@ ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_
                 .c = p->scratch + (first - base) * SW_PANEL,
                 .scales = p->scales,
                 .table = p->table,
-                .ahead = i == p->first_tile ? n_blocks / of_unit * unit : 0};
+                .ahead = i == p->first_tile ? n_blocks / of_unit * unit : 0,
+                .deep = p->deep};
             block_tall(f, &t);
         }
     for (int64_t r = base; r < end; r++)

@@ -58,7 +58,11 @@ struct sw_panel_product {
     float *scratch;      /* SW_THREAD_FLOATS */
     const float *scales; /* (width) of the rows; NULL: the format has none */
     const float *table;  /* (SW_TABLE_LEN) the matrix's; NULL: the format has none */
+    /* Few tokens: how many bytes further than weights are fetched into the first-level cache they
+     * are fetched into the second; 0: the processor does it by itself. */
+    ptrdiff_t deep;
 };
+#define SW_DEEP 9216
 #define SW_PRODUCT_ROWS 512
 #define SW_GEMV_ROWS 6
 static inline int64_t sw_tile_count(int64_t n)

@@ -17,7 +17,8 @@ struct fp8_tile {
     int64_t first, end; /* columns; `first` is a multiple of 4 */
     const float *x;     /* token r, column first + c at x + r * x_token + c * x_col */
     ptrdiff_t x_token, x_col;
-    float *c; /* token r at c + r * SW_PANEL */
+    float *c;       /* token r at c + r * SW_PANEL */
+    ptrdiff_t deep; /* of struct sw_panel_product */
 };
 
 /* The first n, at most four, of the columns whose word is at w. `any`: scales are those of
@@ -67,6 +68,9 @@ ALWAYS_INLINE void fp8_block(int nr, int nv, int64_t first, int64_t n, const cha
     }
     w += (1 + first / 4) * step;
     for (int64_t i = 0; i < n; i += 4, w += step, x += 4 * t->x_col) {
+        if (nv == 4 && nr == 1 && t->deep)
+            EACH (line, 4)
+                fetch_weights(w + W_AHEAD + line * 64, t->deep);
         if (far || n - i < 4 || fp8_is_small(nv, w)) {
             vec plain[4];
             EACH (v, nv)
@@ -149,7 +153,8 @@ static void product_fp8(const struct sw_panel_product *p)
                                        .x = is_plain ? x + col : x + col * p->n + first * n,
                                        .x_token = is_plain ? p->x_ld / (ptrdiff_t)sizeof(float) : 1,
                                        .x_col = is_plain ? 1 : nr,
-                                       .c = p->scratch + (first - base) * SW_PANEL};
+                                       .c = p->scratch + (first - base) * SW_PANEL,
+                                       .deep = p->deep};
             fp8_tall(nr, &t);
         }
     for (int64_t r = base; r < end; r++)

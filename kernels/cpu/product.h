@@ -74,7 +74,8 @@ ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
                            .y = is_whole(kind, p) ? p->y : NULL,
                            .y_ld = p->y_ld,
                            .bias = is_whole(kind, p) ? p->bias : NULL,
-                           .add = p->add};
+                           .add = p->add,
+                           .deep = p->deep};
     tall[kind](p->n, p->width / 16, t);
     if (!is_whole(kind, p))
         finish_rows(kind, p, 0, p->n, p->scratch);

@@ -41,6 +41,7 @@ struct tile {
     const char *next, *next_end;
     int lines;
     ptrdiff_t ahead; /* not packed: bytes by which weights are prefetched ahead of their use */
+    ptrdiff_t deep;  /* of struct sw_panel_product */
 };
 
 ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
@@ -129,6 +130,18 @@ ALWAYS_INLINE void step_int8(int nr, int nv, ptrdiff_t x_ld, const char *w, cons
 #define W_AHEAD 4096
 #define GROUP 8 /* steps between the prefetches of packed tiles */
 
+/*
+ * A cache line of weights that come later. A fetch into Intel's first-level cache keeps one of its
+ * 16 places for lines under way until memory answers, which is too few to read at full speed; the
+ * second-level cache has 48. So the line is fetched there first, further ahead.
+ */
+ALWAYS_INLINE void fetch_weights(const char *w, ptrdiff_t deep)
+{
+    __builtin_prefetch(w);
+    if (deep)
+        __builtin_prefetch(w + deep, 0, 2);
+}
+
 ALWAYS_INLINE void step_kind(enum kind kind, int nr, int nv, ptrdiff_t x_ld, const char *w,
                              const char *x, vec acc[TILE_ROWS][4])
 {
@@ -165,11 +178,12 @@ ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile
 {
     const char *w = t->w, *x = t->x;
     const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step, ahead = t->ahead;
+    const ptrdiff_t deep = t->deep;
     for (int64_t k = t->steps; k > 0; k--, w += w_step, x += unit) {
-        /* One token waits for nothing but memory: the processor's own fetching is best there. */
-        if (nv == 4 && nr > 1)
+        /* One token waits for nothing but memory: most processors' own fetching is best there. */
+        if (nv == 4 && (nr > 1 || deep))
             EACH (line, kind_bytes(kind))
-                __builtin_prefetch(w + ahead + line * 64);
+                fetch_weights(w + ahead + line * 64, deep);
         step_kind(kind, nr, nv, x_ld, w, x, acc);
     }
 }
@@ -265,12 +279,14 @@ ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile 
 {
     const char *x = t.x;
     float *const c = t.c, *const y = t.y;
+    const ptrdiff_t deep = t.deep;
     for (int64_t i = 0; i < sw_tile_count(n); i++) {
         const int64_t first = tile_first(n, i);
         t.x = x + first * t.x_ld;
         t.c = c + first * t.c_ld;
         t.y = y ? y + first * t.y_ld : NULL;
         t.ahead = i == 0 ? W_AHEAD : 0; /* the others find them close by */
+        t.deep = i == 0 ? deep : 0;
         tile_wide(kind, false, (int)(tile_first(n, i + 1) - first), n_vecs, t);
     }
 }

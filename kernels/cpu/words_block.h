@@ -81,6 +81,7 @@ struct words_block {
     const struct words_head *heads;
     int group, phase;
     const char *next; /* weights that come later, of one block; else unused */
+    ptrdiff_t deep;   /* of struct sw_panel_product */
 };
 
 ALWAYS_INLINE l_word words_read(const struct words_block *b, int v, int i, int half)
@@ -133,7 +134,7 @@ ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
     const int each = b->f->phases > 1 ? (lines + WORDS_QUADS - 1) / WORDS_QUADS : lines;
     if (b->f->phases > 1 || word == 0)
         for (int line = 0; line < each; line++)
-            __builtin_prefetch(b->next + (word * each + line) * 64);
+            fetch_weights(b->next + (word * each + line) * 64, b->deep);
 }
 
 /* Four elements of a token, as words of a kind are multiplied with them. */

@@ -379,6 +379,7 @@ enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct 
     enum sw_status status = cpu_choose_isa(options->isa, &cpu->kernels);
     if (status == SW_OK)
         cpu->many = sw_many_for(cpu->kernels->isa);
+    cpu->deep = sw_cpu_is_intel() ? SW_DEEP : 0;
     if (status == SW_OK)
         status = cpu_start_pool(cpu, options);
     if (status == SW_OK)

@@ -14,6 +14,7 @@ struct sw_cpu {
     struct sw_pool *pool;
     int threads;
     int64_t max_cols, x_floats;
+    ptrdiff_t deep;        /* of struct sw_panel_product */
     void *x;               /* (x_floats) floats of prepared activations */
     float *thread_scratch; /* (threads, SW_THREAD_FLOATS) */
 };

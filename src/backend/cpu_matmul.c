@@ -143,6 +143,7 @@ static void matmul_multiply(struct cpu_product *p, int64_t n, int64_t ld_y)
         most = SW_PRODUCT_ROWS;
     p->n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
     p->panel.cols = p->in.cols = m->cols;
+    p->panel.deep = p->cpu->deep;
     p->panel.table = sw_matrix_table(m->format, m->d_data, m->rows, m->cols);
     p->in.order = m->d_order;
     assert(!m->d_order || (p->format->prepare_tile && !p->format->prepare_row));

@@ -35,6 +35,16 @@ enum sw_isa sw_cpu_isa(void)
 #endif
 }
 
+bool sw_cpu_is_intel(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel");
+#else
+    return false;
+#endif
+}
+
 const char *sw_isa_name(enum sw_isa isa)
 {
     return isa_names[isa];

@@ -4,11 +4,15 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
+
 /* In ascending order, so that the minimum over ranks is what all of them have. */
 enum sw_isa { SW_ISA_PORTABLE, SW_ISA_AVX2, SW_ISA_AVX512, SW_ISA_AVX512BF16, SW_ISA_COUNT };
 
 /* The best instruction set that this CPU and its operating system support. */
 enum sw_isa sw_cpu_isa(void);
+/* Of what Intel made: its caches fetch in another way (struct sw_panel_product). */
+bool sw_cpu_is_intel(void);
 /* "portable", "avx2", "avx512", "avx512bf16" */
 const char *sw_isa_name(enum sw_isa isa);
 /* NULL gives the best of the list. SW_EUSAGE, with the choices, for an unknown name. Does not check

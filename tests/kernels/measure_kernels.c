@@ -86,16 +86,15 @@ static float weight_of(uint32_t *state)
     return (float)sum * 0x1p-25f;
 }
 
-/* One panel of rows, encoded, and copies of it. */
+/* One panel of rows, encoded, and copies of it, at d_data. */
 static struct sw_matrix random_blocks(struct bench *bench, enum sw_format_id format, int64_t rows,
-                                      int64_t cols)
+                                      int64_t cols, void *d_data)
 {
     static float w[SW_PANEL * MAX_COLS];
     uint32_t state = 1;
     for (int64_t i = 0; i < SW_PANEL * cols; i++)
         w[i] = weight_of(&state);
-    struct sw_matrix m = {format, rows, cols, NULL, NULL};
-    m.d_data = device(bench, sw_matrix_bytes(format, rows, cols));
+    struct sw_matrix m = {format, rows, cols, d_data, NULL};
     struct sw_matrix first = {format, SW_PANEL, cols, m.d_data, NULL};
     const struct sw_matrix_rows all = {w, SW_F32, 0, SW_PANEL, cols, 1, NULL, false};
     bench->b->ops->matrix_clear(bench->b, &m);
@@ -108,12 +107,12 @@ static struct sw_matrix random_blocks(struct bench *bench, enum sw_format_id for
 }
 
 static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id format, int64_t rows,
-                                      int64_t cols)
+                                      int64_t cols, void *d_data)
 {
     const size_t bytes = sw_matrix_bytes(format, rows, cols);
     if (sw_format_is_quantized(format) && format != SW_FORMAT_INT8)
-        return random_blocks(bench, format, rows, cols);
-    struct sw_matrix m = {format, rows, cols, device(bench, bytes), NULL};
+        return random_blocks(bench, format, rows, cols, d_data);
+    struct sw_matrix m = {format, rows, cols, d_data, NULL};
     uint16_t *p = m.d_data; /* small numbers in f32, f16, bf16 and int8 alike */
     for (size_t i = 0; i < bytes / 2; i++)
         p[i] =
@@ -129,27 +128,28 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id for
 static void few_rows(struct bench *bench, enum sw_format_id format, int64_t rows, int64_t cols,
                      int64_t n)
 {
-    /* As many copies as outgrow the caches, used in turn. */
-    const size_t bytes = sw_matrix_bytes(format, rows, cols);
-    const int copies = 1 + (int)((size_t)256 * 1024 * 1024 / bytes);
+    /* As many copies as outgrow the caches, used in turn, side by side as those of a model are: one
+     * by one they would lie in small pages in part. */
+    const size_t bytes = (sw_matrix_bytes(format, rows, cols) + 4095) / 4096 * 4096;
+    const int many = 1 + (int)((size_t)256 * 1024 * 1024 / bytes), copies = many < 64 ? many : 64;
     struct sw_matrix m[64];
-    for (int i = 0; i < copies && i < 64; i++)
-        m[i] = random_matrix(bench, format, rows, cols);
+    char *const room = device(bench, bytes * (size_t)copies);
+    for (int i = 0; i < copies; i++)
+        m[i] = random_matrix(bench, format, rows, cols, room + bytes * (size_t)i);
     double rate[64], share[64];
     for (int s = -1; s < bench->samples; s++) {
         const double limit = read_rate(bench);
         const double start = seconds_now();
-        for (int i = 0; i < copies && i < 64; i++)
+        for (int i = 0; i < copies; i++)
             bench->b->ops->matmul(bench->b, &m[i], NULL, bench->x, cols, n, bench->y, rows, false);
-        const double got = (double)bytes * (copies < 64 ? copies : 64) / (seconds_now() - start);
+        const double got = (double)bytes * copies / (seconds_now() - start);
         const double again = read_rate(bench);
         if (s >= 0) {
             rate[s] = got;
             share[s] = got / ((limit + again) / 2);
         }
     }
-    for (int i = 0; i < copies && i < 64; i++)
-        bench->b->ops->free(bench->b, m[i].d_data, bytes);
+    bench->b->ops->free(bench->b, room, bytes * (size_t)copies);
     const double r = median(rate, bench->samples);
     printf("matmul %-4s %3ld x %5ld x %5ld  %7.1f GB/s  %5.1f%% of reading  %7.1f GFLOP/s\n",
            sw_format_of(format)->name, (long)n, (long)cols, (long)rows, r * 1e-9,
@@ -161,7 +161,8 @@ static void few_rows(struct bench *bench, enum sw_format_id format, int64_t rows
 static void many_rows(struct bench *bench, enum sw_format_id format, int64_t rows, int64_t cols,
                       int64_t n)
 {
-    struct sw_matrix m = random_matrix(bench, format, rows, cols);
+    struct sw_matrix m = random_matrix(bench, format, rows, cols,
+                                       device(bench, sw_matrix_bytes(format, rows, cols)));
     double rate[64], share[64];
     for (int s = -1; s < bench->samples; s++) {
         const double limit = peak_rate(bench, format);
