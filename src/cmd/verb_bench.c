@@ -63,22 +63,30 @@ static double bytes_per_token(const struct bench *b)
     double weights = (double)f->head_bytes, each = (double)f->embed_read_bytes;
     for (int i = 0; i < f->n_layers; i++) {
         const struct sw_layer_footprint *l = &f->layers[i];
+        if (l->is_encoder)
+            continue;
         weights += (double)l->read_bytes;
         const double seen = l->window > 0 && l->window < position ? l->window : position;
-        each += seen * (double)l->kv_row_bytes;
+        /* Of an encoder-decoder one half is of the source, the other of what is generated. */
+        each += (f->has_encoder ? position / 2 : seen) * (double)l->kv_row_bytes;
     }
     return weights / b->sequences + each;
 }
 
-/* Two per multiply-add; the head runs for the last token only. */
+/* Two per multiply-add; the head runs for the last token only. A source's rows make nothing but
+ * keys and values of a decoder's layers, which run for one token. */
 static double flops_of_prompt(const struct bench *b)
 {
     const struct sw_footprint *f = &b->s->footprint;
-    const double n = b->prompt;
+    const struct sw_dims *d = &b->s->model->dims;
+    const double n = b->prompt, of_memory = 4.0 * d->hidden * d->n_kv_heads * d->head_dim;
     double flops = f->head_flops;
     for (int i = 0; i < f->n_layers; i++) {
         const struct sw_layer_footprint *l = &f->layers[i];
-        flops += n * (l->token_flops + l->attend_flops * sw_layer_prompt_sees(l, n));
+        if (f->has_encoder && !l->is_encoder)
+            flops += l->token_flops + n * of_memory;
+        else
+            flops += n * (l->token_flops + l->attend_flops * sw_layer_prompt_sees(l, n));
     }
     return flops;
 }
@@ -362,7 +370,8 @@ const struct sw_verb sw_verb_bench = {
         "Each round computes a prompt, generates, and measures the limits with the same threads:\n"
         "the memory's read bandwidth (between the tokens), which bounds decoding, and the peak of\n"
         "arithmetic, which bounds the prompt. With --slots N, N sequences run at once, each with\n"
-        "its own prompt. A config.json is enough with --weights-from random.\n\n"
+        "its own prompt, which for an encoder-decoder (T5) is its source. A config.json is enough\n"
+        "with --weights-from random.\n\n"
         "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
     .groups = groups,
     .run = bench,

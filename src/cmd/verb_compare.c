@@ -57,6 +57,16 @@ static enum sw_status compare_check_ids(const struct compare *c, const char *mod
     return status;
 }
 
+static enum sw_status compare_check_kind(const struct sw_model *model, const char *path)
+{
+    if (model->dims.n_encoder == 0)
+        return SW_OK;
+    return sw_fail(SW_EUSAGE,
+                   "compare: %s is an encoder-decoder, whose probabilities depend on a source that "
+                   "a text has not; give both models the same sources and targets by 'score'",
+                   path);
+}
+
 /* Looks at B before A runs, which may take long. */
 static enum sw_status compare_check_other(const struct compare *c, const char *text, size_t n)
 {
@@ -64,7 +74,9 @@ static enum sw_status compare_check_other(const struct compare *c, const char *t
     struct sw_model *model;
     SW_TRY(sw_open_model(path, &model));
     const int vocab = model->dims.vocab, context = model->dims.context;
+    const enum sw_status status = compare_check_kind(model, c->call->arguments[1]);
     sw_model_close(model);
+    SW_TRY(status);
     if (vocab != c->vocab)
         return compare_refuse(c, "have vocabularies of different sizes");
     if (context > 0 && context < c->windows.size)
@@ -79,6 +91,7 @@ static enum sw_status compare_cut(struct compare *c, struct sw_session *s)
     const char *path = c->call->arguments[2];
     char *text;
     size_t n = 0;
+    SW_TRY(compare_check_kind(s->model, c->call->arguments[0]));
     SW_TRY(sw_session_tokenizer(s, true));
     SW_TRY(sw_text_pass_read(path, &text, &n));
     c->vocab = s->model->dims.vocab;
@@ -231,7 +244,8 @@ const struct sw_verb sw_verb_compare = {
         "by 'score --perplexity', and every token that is scored is compared as llama.cpp's\n"
         "perplexity tool does (--kl-divergence): both perplexities and ln of their ratio, the KL\n"
         "divergence of B from A with its percentiles, the change of the right token's\n"
-        "probability (\xce\x94p), and how often both have the same likeliest token.\n\n"
+        "probability (\xce\x94p), and how often both have the same likeliest token. An\n"
+        "encoder-decoder (T5) is refused: without a source a text has no probabilities.\n\n"
         "A runs first, then B, so memory for one is enough. Between, A's log-probabilities are\n"
         "in a temporary file without a name, of 2 bytes for each scored token and each id of\n"
         "the vocabulary, in $TMPDIR or /var/tmp of rank 0's host; --windows makes it shorter.\n\n"

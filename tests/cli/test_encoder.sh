@@ -90,4 +90,17 @@ one_message "a source longer than a micro-batch" "an encoder takes it whole"
 sw score "${t5[@]}" --perplexity "$models/README.md" --context 32
 [ "$code" != 0 ] || fail "perplexity of an encoder-decoder"
 grep -q 'needs a source' err || fail "perplexity: not said why: $(cat err)"
+sw compare t5 t5 "$models/README.md" --weights-from random --context 32
+expect 2 "compare of an encoder-decoder"
+one_message "compare of an encoder-decoder" "compare: t5 is an encoder-decoder"
+
+# A token that bench counts reads the decoder's weights, however many layers the encoder has.
+mkdir deep
+sed 's/"num_layers": 2/"num_layers": 5/' t5/config.json >deep/config.json
+for model in t5 deep; do
+    sw bench $model --weights-from random -p 20 -n 8 -r 1 --json
+    expect 0 "bench of $model"
+    grep '"bytes_per_token"' out >$model.bytes
+done
+[ -s t5.bytes ] && cmp -s t5.bytes deep.bytes || fail "bench: the encoder counts for a token"
 finish
