@@ -16,7 +16,8 @@ shift $(($# < 2 ? $# : 2))
 
 case $kind in
 address)
-    wanted=all
+    wanted=unit_programs
+    [[ " $* " == *" -LE long "* ]] && wanted=unit_programs_but_long
     which=(-L 'unit|fuzz')
     ;;
 thread)
