@@ -182,7 +182,7 @@ def structured(prompt, expected):
     refused(400, {"prompt": prompt, "grammar": 'root ::= s\ns ::= "x" s "a" | "x" s "b" | "x"', "max_tokens": 60,
                   "logit_bias": {str(x): 100}}, "too ambiguous")
     for form, word in (({"type": "yaml"}, "json_object"), ({"type": "json_schema"}, "schema"), (7, "object"),
-                       ({"type": "json_schema", "json_schema": {"schema": {"type": "integer", "minimum": 3}}}, "minimum"),
+                       ({"type": "json_schema", "json_schema": {"schema": {"type": "number", "minimum": 3}}}, "minimum"),
                        ({"type": "json_schema", "json_schema": {"schema": {"$ref": "#/x"}}}, "$ref"),
                        ({"type": "json_schema", "json_schema": {"schema": {"allOf": []}}}, "allOf")):
         assert refused(400, {"prompt": "x", "response_format": form}, word)[0]["param"] == "response_format"
