@@ -59,7 +59,7 @@ __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, const 
     if (col >= dim)
         return;
     for (int64_t i = blockIdx.y; i < n; i += gridDim.y)
-        y[i * ld_y + col] = x[rows[i] * ld_x + col] * (weights ? weights[i] : 1.0f);
+        y[i * ld_y + col] = x[(rows ? rows[i] : i) * ld_x + col] * (weights ? weights[i] : 1.0f);
 }
 
 __global__ void permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n, int64_t dim,

@@ -241,9 +241,8 @@ struct sw_backend_ops {
      * tanh(y / cap). For n rows of dim. */
     void (*scale)(struct sw_backend *b, float factor, const float *d_factor, float cap, int64_t n,
                   int64_t dim, float *d_y, int64_t ld_y);
-    /* gather: y[i] = weights[i] * x[rows[i]], where weights may be NULL: 1. scatter_add:
-     * y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
-     * in host memory. */
+    /* gather: y[i] = weights[i] * x[rows[i]], where weights may be NULL: 1, and rows, too: i.
+     * scatter_add: y[rows[i]] += weights[i] * x[i]. rows, weights: (n) in host memory. */
     void (*gather)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
                    const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
     void (*scatter_add)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,

@@ -245,7 +245,7 @@ static void cpu_scale(struct sw_backend *b, float factor, const float *d_factor,
 static void gather_row(const struct row_job *j, int64_t i)
 {
     float *y = j->y + i * j->y_ld;
-    memcpy(y, j->x + j->ids[i] * j->x_ld, (size_t)j->dim * sizeof(float));
+    memcpy(y, j->x + (j->ids ? j->ids[i] : i) * j->x_ld, (size_t)j->dim * sizeof(float));
     for (int64_t d = 0; j->weights && d < j->dim; d++)
         y[d] *= j->weights[i];
 }

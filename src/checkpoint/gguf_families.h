@@ -18,6 +18,7 @@
  * SW_KEY_KEYS_AS_VALUES are of a config.json. */
 #define SW_GGUF_LAYER_HEADS "attention.layer_heads"
 #define SW_GGUF_KEYS_AS_VALUES "attention.keys_as_values"
+#define SW_GGUF_WIDE_BORROWERS "attention.wide_borrowers" /* as SW_KEY_WIDE_BORROWERS */
 
 /* What GGUF calls a family, and how its files differ from the family's own. */
 struct sw_gguf_family {

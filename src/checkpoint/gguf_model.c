@@ -361,6 +361,26 @@ static bool gguf_add_heads(const struct sw_tensors *tensors, json_t *root)
     return ok;
 }
 
+/* MLPs of layers that borrow keys and values may be twice as wide: then files list all widths. */
+static bool gguf_add_widths(json_t *root)
+{
+    static const char key[] = "feed_forward_length";
+    json_t *list = json_object_get(root, key), *first = json_array_get(list, 0);
+    const int64_t n = (int64_t)json_array_size(list), width = json_integer_value(first);
+    int64_t borrowers = 0;
+    (void)sw_json_integer(json_object_get(root, "attention.shared_kv_layers"), 0, n, &borrowers);
+    const bool wide =
+        borrowers > 0 && json_integer_value(json_array_get(list, (size_t)n - 1)) == 2 * width;
+    bool alike = n > 0;
+    for (int64_t i = 0; i < n; i++)
+        alike &= json_integer_value(json_array_get(list, (size_t)i)) ==
+                 (wide && i >= n - borrowers ? 2 * width : width);
+    if (!alike)
+        return true;
+    return json_object_set_new_nocheck(root, SW_GGUF_WIDE_BORROWERS, json_boolean(wide)) == 0 &&
+           json_object_set_nocheck(root, key, first) == 0;
+}
+
 /* The vocabulary is what the embedding has rows for: some files lack the key. */
 static bool gguf_add_vocabulary(const struct sw_tensors *tensors, json_t *root)
 {
@@ -386,7 +406,7 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
         ok = json_object_set_new_nocheck(scaling, "mscale", json_real(1)) == 0;
     ok = ok && gguf_add_vocabulary(tensors, root) && gguf_leave_guesses(root) &&
          gguf_add_latent(root) && gguf_add_delta(root) && gguf_add_heads(tensors, root) &&
-         json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
+         gguf_add_widths(root) && json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
     json_decref(scaling);
     if (ok)
         return root;

@@ -146,6 +146,8 @@ static enum sw_status block_heads(const struct block *k, const struct input *in)
     const struct sw_device_context *device = k->device;
     const bool whole = k->kind & SW_LAYER_ENCODER;
     SW_TRY(sw_block_qkv(k, in));
+    if (k->d->borrowers > 0)
+        sw_block_lend(k);
     block_place_heads(k);
     struct sw_attention a = block_attend(k);
     a.window = sw_model_window(k->model, k->layer);
@@ -282,6 +284,8 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
     SW_TRY(k.d->post_norm                       ? block_post_norm(&k)
            : k.d->residual != SW_RES_SEQUENTIAL ? block_parallel(&k)
                                                 : block_sequential(&k));
+    if (k.d->input_dim > 0)
+        SW_TRY(sw_block_take_input(&k));
     if (d_scale)
         k.b->ops->scale(k.b, 1, d_scale, 0, batch->n_rows, k.d->hidden, k.device->d_x, k.ld);
     return SW_OK;

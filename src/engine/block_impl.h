@@ -1,5 +1,5 @@
-/* Shared by block.c, block_delta.c, block_experts.c, block_latent.c and block_memory.c: what a call
- * of the block works on. Internal to src/engine/.
+/* Shared by block.c, block_aside.c, block_delta.c, block_experts.c, block_latent.c and
+ * block_memory.c: what a call of the block works on. Internal to src/engine/.
  */
 #ifndef SW_ENGINE_BLOCK_IMPL_H
 #define SW_ENGINE_BLOCK_IMPL_H
@@ -106,6 +106,10 @@ void sw_block_add_branch(const struct block *k, enum sw_weight post_norm, bool a
 enum sw_status sw_block_routed(const struct block *k, const struct input *in);
 /* block_experts.c: x += norm(norm(experts) + norm(mlp(in))) */
 enum sw_status sw_block_beside(const struct block *k, const struct input *in);
+/* block_aside.c: keys and values of a lender go aside, a borrower's come from there. */
+void sw_block_lend(const struct block *k);
+/* block_aside.c: x += what the layer makes of its input */
+enum sw_status sw_block_take_input(const struct block *k);
 /* block_latent.c: d_attention = what all heads of latent attention give. */
 enum sw_status sw_block_latent(const struct block *k, const struct input *in);
 /* block_delta.c: d_attention = what a gated delta net gives. */

@@ -16,7 +16,7 @@ struct sw_device_context {
     struct sw_backend *backend; /* NULL: the stage does not have this device */
     void *d_work;   /* holds all buffers below; NULL: the stage computes nothing on this device */
     uint64_t bytes; /* size of d_work */
-    float *d_x;     /* (rows, hidden): the residual stream */
+    float *d_x;     /* (rows, hidden): the residual stream, with struct sw_aside_layout */
     float *d_h, *d_h2; /* (rows, hidden): inputs of the branches, normed */
     /* Results of a layer's products, (rows, width) with the widths of struct sw_work. */
     float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;

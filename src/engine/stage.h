@@ -117,9 +117,9 @@ uint64_t sw_stage_gpu_bytes(const struct sw_stage *stage);
 /* ---- stage_forward.c */
 
 /*
- * Runs the micro-batch through the stage's layers. `in`: hidden states (n_rows, hidden) from the
- * stage before; NULL on the first stage, which embeds batch->ids, or when `received`. `out`:
- * receives the hidden states (n_rows, hidden); NULL: they stay for sw_stage_logits or a link.
+ * Runs the micro-batch through the stage's layers. `in`: hidden states (n_rows, width of struct
+ * sw_aside_layout) from the stage before; NULL on the first stage, which embeds batch->ids, or when
+ * `received`. `out`: receives the same; NULL: they stay for sw_stage_logits or a link.
  */
 enum sw_status sw_stage_forward(struct sw_stage *stage, const struct sw_microbatch *batch,
                                 const float *in, float *out);
@@ -130,6 +130,9 @@ void sw_stage_copy(struct sw_stage *stage, int from, int to, int n);
 /* Writes logits (n, vocab) of rows[0..n) of the last forward, n <= SW_LOGIT_ROWS. Last stage only.
  */
 enum sw_status sw_stage_logits(struct sw_stage *stage, const int32_t *rows, int n, float *logits);
+
+/* block_aside.c: makes what each layer reads of these ids, of the embeddings of n rows in d_x. */
+void sw_stage_embed_inputs(struct sw_stage *stage, const int32_t *ids, int64_t n);
 
 /* What running one layer needs. */
 struct sw_block {

@@ -35,24 +35,26 @@ static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
         b->ops->norm(b, model->arch->norm, model->dims.norm_eps, device->d_x, ld, n, hidden,
                      w->d_vector[SW_W_EMBED_NORM], w->d_vector[SW_W_EMBED_NORM_BIAS], device->d_x,
                      ld);
+    if (model->dims.input_dim > 0)
+        sw_stage_embed_inputs(s, batch->ids, n);
 }
 
 /* Copies rows from `in` to d_x, rows as of the residual stream, or from it to `out`; both (n_rows,
- * hidden) in host memory. */
+ * width) in host memory. */
 static enum sw_status stage_copy_rows(struct sw_stage *s, const float *in, float *d_x, float *out,
-                                      int n_rows)
+                                      int n_rows, int64_t width)
 {
     struct sw_backend *b = s->contexts[s->at].backend;
-    const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
-    const size_t bytes = (size_t)hidden * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
+    const int64_t ld = s->work.hidden;
+    const size_t bytes = (size_t)width * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
     if (s->at == SW_ON_GPU)
         return in ? b->gpu->upload_rows(b, d_x, ld_bytes, in, bytes, n_rows)
                   : b->gpu->download_rows(b, out, d_x, ld_bytes, bytes, n_rows);
     for (int r = 0; r < n_rows; r++)
         if (in)
-            SW_TRY(b->ops->upload(b, d_x + r * ld, in + r * hidden, bytes));
+            SW_TRY(b->ops->upload(b, d_x + r * ld, in + r * width, bytes));
         else
-            SW_TRY(b->ops->download(b, out + r * hidden, d_x + r * ld, bytes));
+            SW_TRY(b->ops->download(b, out + r * width, d_x + r * ld, bytes));
     return SW_OK;
 }
 
@@ -107,7 +109,7 @@ static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
         device->backend->ops->gather(device->backend, device->d_x, s->work.hidden, s->hidden_rows,
                                      NULL, n, hidden, d_rows, s->work.hidden);
     }
-    enum sw_status status = stage_copy_rows(s, NULL, d_rows, values, n);
+    enum sw_status status = stage_copy_rows(s, NULL, d_rows, values, n, hidden);
     if (status == SW_OK)
         status = s->hidden_hook(s->hook_context, layer, values, n);
     free(values);
@@ -238,12 +240,13 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
                                 const float *in, float *out)
 {
     const struct sw_stage_options *o = &s->options;
+    const int64_t width = sw_model_aside(o->model).width;
     SW_TRY(stage_begin(s, batch));
     s->at = in || s->received ? s->layers[0].ways[s->phase].device : s->embed_at;
     if (s->received) {
         assert(s->at == SW_ON_GPU);
     } else if (in) {
-        SW_TRY(stage_copy_rows(s, in, s->contexts[s->at].d_x, NULL, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, in, s->contexts[s->at].d_x, NULL, batch->n_rows, width));
     } else {
         stage_embed(s, batch);
         SW_TRY(stage_call_hook(s, -1));
@@ -252,7 +255,7 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
         SW_TRY(run_next_layers(s, batch, i, &i));
     SW_TRY(stage_check(s, o->count - 1));
     if (out)
-        SW_TRY(stage_copy_rows(s, NULL, s->contexts[s->at].d_x, out, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, NULL, s->contexts[s->at].d_x, out, batch->n_rows, width));
     return s->contexts[s->at].backend->ops->sync(s->contexts[s->at].backend);
 }
 

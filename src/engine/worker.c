@@ -22,6 +22,12 @@ static void find_stages(struct sw_worker *w)
     }
 }
 
+/* Floats of a row between stages. */
+static int row_width(const struct sw_model *model)
+{
+    return (int)sw_model_aside(model).width;
+}
+
 static bool is_last(const struct sw_worker *w)
 {
     return w->options.transport->rank == w->last_rank;
@@ -80,7 +86,7 @@ enum sw_status sw_worker_open(const struct sw_worker_options *options, struct sw
                                 .context = p->context,
                                 .vocab = options->model->dims.vocab,
                                 .layers = options->model->dims.n_layers,
-                                .hidden = rank == w->first_rank ? 0 : options->model->dims.hidden};
+                                .hidden = rank == w->first_rank ? 0 : row_width(options->model)};
     const enum sw_status status = open_stage(w, loader);
     if (status != SW_OK) {
         sw_worker_close(w);
@@ -236,9 +242,9 @@ static enum sw_status worker_compute(struct sw_worker *w, const struct sw_microb
     }
     const size_t head = sw_wire_batch_head(batch->n_rows, batch->n_spans);
     const bool direct = w->links.to >= 0;
-    out->length = direct ? head
-                         : head + (size_t)batch->n_rows * (size_t)w->options.model->dims.hidden *
-                                      sizeof(float);
+    out->length =
+        direct ? head
+               : head + (size_t)batch->n_rows * (size_t)row_width(w->options.model) * sizeof(float);
     SW_TRY(sw_wire_reserve(&w->out, out->length));
     sw_wire_write_batch(batch, w->out.bytes);
     return sw_stage_forward(w->stage, batch, hidden,
@@ -267,8 +273,7 @@ static enum sw_status worker_send_output(struct sw_worker *w, const struct sw_mi
     struct sw_message m = {.kind = SW_MSG_BATCH};
     const struct sw_batch_body body = {.n_rows = batch->n_rows,
                                        .n_spans = batch->n_spans,
-                                       .hidden =
-                                           w->links.to >= 0 ? 0 : w->options.model->dims.hidden,
+                                       .hidden = w->links.to >= 0 ? 0 : row_width(w->options.model),
                                        .first = batch->first,
                                        .end = batch->end};
     memcpy(m.body, &body, sizeof body);

@@ -32,13 +32,14 @@ static enum sw_status gather_rows(struct sw_cuda *cuda, const float *d_x, int64_
 {
     SW_TRY(sw_cuda_enter(cuda));
     for (int64_t i = 0, k; i < n; i += k) {
-        void *d_rows, *d_weights = NULL;
-        k = sw_min_i64(PART, n - i);
-        SW_TRY(sw_cuda_ring_send(cuda, rows + i, (size_t)k * sizeof *rows, &d_rows));
+        void *d_rows = NULL, *d_weights = NULL;
+        k = rows || weights ? sw_min_i64(PART, n - i) : n;
+        if (rows)
+            SW_TRY(sw_cuda_ring_send(cuda, rows + i, (size_t)k * sizeof *rows, &d_rows));
         if (weights)
             SW_TRY(sw_cuda_ring_send(cuda, weights + i, (size_t)k * sizeof *weights, &d_weights));
-        CUDA_TRY(cuda, sw_gpu_gather(d_x, ld_x, d_rows, d_weights, k, dim, d_y + i * ld_y, ld_y,
-                                     cuda->compute));
+        CUDA_TRY(cuda, sw_gpu_gather(rows ? d_x : d_x + i * ld_x, ld_x, d_rows, d_weights, k, dim,
+                                     d_y + i * ld_y, ld_y, cuda->compute));
     }
     return SW_OK;
 }

@@ -37,8 +37,12 @@ struct sw_names {
     const char *final_norm, *project_out, *head;
     const char *head_alias; /* the head's name in newer checkpoints */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
-    const char *attn_post_norm, *mlp_post_norm;   /* of what a branch gives, before it is added */
-    const char *layer_scale;                      /* a factor of what a layer gives */
+    const char *attn_post_norm, *mlp_post_norm; /* of what a branch gives, before it is added */
+    const char *layer_scale;                    /* a factor of what a layer gives */
+    /* Inputs of layers: their table, what makes them of embeddings, and its norm; in a layer what
+     * gates them, what is made of both, and its norm. */
+    const char *input_table, *input_project, *input_project_norm;
+    const char *input_gate, *input_out, *input_norm;
     const char *attn_norm_aside, *mlp_norm_aside; /* attn_norm, mlp_norm of SW_KEY_BRANCH_NORMS */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
@@ -150,8 +154,10 @@ enum sw_key {
     SW_KEY_QK_NORM,
     SW_KEY_BIDIRECTIONAL,
     SW_KEY_CROSS_ATTENTION,
-    SW_KEY_SHARED_KV,      /* so many layers read keys and values of others */
+    SW_KEY_SHARED_KV,      /* so many layers, the last, have keys and values of earlier ones */
+    SW_KEY_WIDE_BORROWERS, /* the MLPs of these are twice as wide */
     SW_KEY_LAYER_INPUTS,   /* width of what each layer reads of an id beside the rows */
+    SW_KEY_INPUT_VOCAB,    /* rows of their table, which must be those of the embedding */
     SW_KEY_EXPERTS_ON,     /* whether there are experts at all */
     SW_KEY_DECODER_LAYERS, /* of an encoder-decoder; SW_KEY_LAYERS are its encoder's. 0: as many */
     SW_KEY_BUCKETS,

@@ -4,6 +4,28 @@
 #include "model/footprint.h"
 #include "model/model.h"
 
+int sw_model_lender(const struct sw_model *model, bool slides)
+{
+    int layer = model->dims.n_layers - model->dims.borrowers - 1;
+    while (layer >= 0 && ((model->layer_kinds[layer] & SW_LAYER_SLIDING) != 0) != slides)
+        layer--;
+    return layer;
+}
+
+struct sw_aside_layout sw_model_aside(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    struct sw_aside_layout at = {.width = d->hidden};
+    for (int slides = 0; slides < 2 && d->borrowers > 0; slides++) {
+        const struct sw_head_dims heads = sw_dims_heads(d, slides);
+        at.kv[slides] = at.width;
+        at.width += (int64_t)heads.n_kv * heads.dim * (heads.keys_as_values ? 1 : 2);
+    }
+    at.inputs = at.width;
+    at.width += (int64_t)d->input_dim * d->n_layers;
+    return at;
+}
+
 struct sw_latent_layout sw_model_latent_layout(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
@@ -67,6 +89,8 @@ int64_t sw_model_qkv_rows(const struct sw_model *model, int layer)
 {
     const struct sw_dims *d = &model->dims;
     const struct sw_qkv_layout at = sw_model_qkv_layout(model, layer);
+    if (model->layer_kinds[layer] & SW_LAYER_BORROWS)
+        return at.k;
     return d->latent.kv ? sw_model_latent_layout(model).kv + d->head_dim
            : sw_model_heads(model, layer).keys_as_values ? at.v
                                                          : at.width;

@@ -206,20 +206,6 @@ static enum sw_status refuse_flags(struct sw_config *config)
     return SW_OK;
 }
 
-/* Numbers that have to be 0. */
-static enum sw_status refuse_numbers(struct sw_config *config)
-{
-    static const enum sw_key keys[] = {SW_KEY_SHARED_KV, SW_KEY_LAYER_INPUTS};
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        int n;
-        SW_TRY(sw_config_int(config, keys[i], 0, 1 << 30, &n));
-        if (n != 0)
-            return sw_fail(SW_EMODEL, "'%s' is %d, which is not supported of %s; it must be 0",
-                           config->arch->keys[keys[i]].name, n, config->arch->title);
-    }
-    return SW_OK;
-}
-
 /* Rows see those behind them in no model here; in some only those of an image do. */
 static enum sw_status refuse_bidirectional(struct sw_config *config)
 {
@@ -246,7 +232,6 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
     SW_TRY(sw_config_flag(config, SW_KEY_TIED, &d->tied));
     SW_TRY(read_biases(config, d));
     SW_TRY(refuse_flags(config));
-    SW_TRY(refuse_numbers(config));
     SW_TRY(refuse_bidirectional(config));
     SW_TRY(sw_config_flag(config, SW_KEY_PRE_NORM, &pre));
     SW_TRY(sw_config_flag(config, SW_KEY_NO_FINAL_NORM, &removed));

@@ -249,6 +249,47 @@ static enum sw_status layers_check_heads(const struct sw_config *config, const s
     return SW_OK;
 }
 
+/* ---- what rows have aside */
+
+/* Layers that take keys and values of earlier ones. */
+static enum sw_status layers_read_borrowers(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    const char *name = config->arch->keys[SW_KEY_SHARED_KV].name;
+    bool wide;
+    SW_TRY(sw_config_int(config, SW_KEY_SHARED_KV, 0, d->n_layers, &d->borrowers));
+    SW_TRY(sw_config_flag(config, SW_KEY_WIDE_BORROWERS, &wide));
+    if (wide && d->ffn > 1 << 23)
+        return sw_fail(SW_EMODEL, "an MLP of twice %d is not possible", d->ffn);
+    d->borrower_ffn = wide ? 2 * d->ffn : d->ffn;
+    for (int layer = d->n_layers - d->borrowers; layer < d->n_layers; layer++) {
+        const bool slides = m->layer_kinds[layer] & SW_LAYER_SLIDING;
+        if (sw_model_lender(m, slides) < 0)
+            return sw_fail(SW_EMODEL,
+                           "'%s' is %d, but no layer before these is of the kind of layer %d", name,
+                           d->borrowers, layer);
+        m->layer_kinds[layer] |= SW_LAYER_BORROWS;
+    }
+    if (d->borrowers > 0 && d->qkv_bias)
+        return sw_fail(SW_EMODEL, "'%s' is %d, which is not supported with biases of keys", name,
+                       d->borrowers);
+    return SW_OK;
+}
+
+static enum sw_status layers_read_inputs(struct sw_config *config, struct sw_dims *d)
+{
+    int vocab;
+    SW_TRY(sw_config_int(config, SW_KEY_LAYER_INPUTS, 0, 1 << 16, &d->input_dim));
+    if (d->input_dim == 0 || !sw_config_has(config, SW_KEY_INPUT_VOCAB))
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_INPUT_VOCAB, 1, 1 << 28, &vocab));
+    return vocab == d->vocab
+               ? SW_OK
+               : sw_fail(SW_EMODEL, "'%s' is %d, which is not supported; it must be %d, as '%s'",
+                         config->arch->keys[SW_KEY_INPUT_VOCAB].name, vocab, d->vocab,
+                         config->arch->keys[SW_KEY_VOCAB].name);
+}
+
 /* ---- gated delta nets */
 
 static enum sw_status layers_read_delta(struct sw_config *config, struct sw_model *m)
@@ -322,6 +363,8 @@ enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
     if (m->arch->last_whole)
         m->layer_kinds[m->dims.n_layers - 1] &= (unsigned char)~SW_LAYER_SLIDING;
     SW_TRY(layers_check_heads(config, m));
+    SW_TRY(layers_read_borrowers(config, m));
+    SW_TRY(layers_read_inputs(config, &m->dims));
     SW_TRY(layers_read_rope(config, m));
     if (sw_config_find(config, SW_KEY_LAYER_TYPES))
         return SW_OK;

@@ -45,6 +45,19 @@
     .expert_up = "model.layers.#.experts.gate_up_proj.@.plain",                                    \
     .expert_down = "model.layers.#.experts.down_proj.@.plain"
 
+#define GEMMA_ASIDE_KEYS                                                                           \
+    [SW_KEY_SHARED_KV] = {.name = "num_kv_shared_layers"},                                         \
+    [SW_KEY_WIDE_BORROWERS] = {.name = "use_double_wide_mlp"},                                     \
+    [SW_KEY_LAYER_INPUTS] = {.name = "hidden_size_per_layer_input", .absent = 256},                \
+    [SW_KEY_INPUT_VOCAB] = {.name = "vocab_size_per_layer_input", .absent = 262144}
+#define GEMMA_INPUTS                                                                               \
+    .input_table = "model.embed_tokens_per_layer",                                                 \
+    .input_project = "model.per_layer_model_projection",                                           \
+    .input_project_norm = "model.per_layer_projection_norm",                                       \
+    .input_gate = "model.layers.#.per_layer_input_gate",                                           \
+    .input_out = "model.layers.#.per_layer_projection",                                            \
+    .input_norm = "model.layers.#.post_per_layer_input_norm"
+
 const struct sw_arch sw_families_dense[] = {
     {
         .model_type = "gemma",
@@ -110,11 +123,9 @@ const struct sw_arch sw_families_dense[] = {
                  [SW_KEY_WHOLE_HEAD_DIM] = {.name = "global_head_dim", .absent = 512},
                  [SW_KEY_WHOLE_KV_HEADS] = {.name = "num_global_key_value_heads"},
                  [SW_KEY_KEYS_AS_VALUES] = {.name = "attention_k_eq_v"},
-                 [SW_KEY_LAYER_HEADS] = {.name = "per_layer_config"},
-                 [SW_KEY_SHARED_KV] = {.name = "num_kv_shared_layers"},
-                 [SW_KEY_LAYER_INPUTS] = {.name = "hidden_size_per_layer_input", .absent = 256},
+                 [SW_KEY_LAYER_HEADS] = {.name = "per_layer_config"}, GEMMA_ASIDE_KEYS,
                  GEMMA_EXPERT_KEYS},
-        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS, GEMMA_EXPERTS,
+        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS, GEMMA_EXPERTS, GEMMA_INPUTS,
                   .layer_scale = "model.layers.#.layer_scalar"},
     },
     {

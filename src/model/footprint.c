@@ -36,6 +36,11 @@ bool sw_model_keeps_states(const struct sw_model *model)
     return keeps;
 }
 
+static int64_t widest_mlp(const struct sw_dims *d)
+{
+    return sw_max_i64(d->ffn, d->borrower_ffn);
+}
+
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
@@ -48,10 +53,10 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     }
     struct sw_work w = {
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
-        .hidden = sw_max_i64(d->hidden, d->embed_dim),
+        .hidden = sw_max_i64(sw_model_aside(model).width, d->embed_dim),
         .qkv = sw_max_i64(widths.row, sw_model_delta_layout(model).width),
         .attention = sw_max_i64(widths.attention, (int64_t)d->delta.v_heads * d->delta.v_dim),
-        .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
+        .up = sw_max_i64(dense ? widest_mlp(d) * (gated ? 2 : 1) : 0,
                          routed ? sw_max_i64(d->expert_ffn, d->shared_ffn) * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
         .expert = routed ? d->hidden : 0,
@@ -63,6 +68,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .buckets = d->n_buckets ? 2 * (2 * (int64_t)d->bucket_reach + 1) : 0,
         .kv = d->n_encoder ? sw_model_kv_bytes(model, p, 0) : 0,
     };
+    w.up = sw_max_i64(w.up, 2 * (int64_t)d->input_dim);
     const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
     const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
@@ -122,11 +128,11 @@ static void count_globals(const struct sw_model *model, const struct sw_footprin
     struct sums embed = {0}, head = {0};
     for (size_t i = 0; i < n; i++) {
         footprint_count(model, p, &specs[i], specs[i].part == SW_PART_EMBED ? &embed : &head);
-        if (specs[i].id != SW_W_EMBED)
+        if (specs[i].id != SW_W_EMBED && specs[i].id != SW_W_INPUT_TABLE)
             continue;
         const enum sw_format_id format = sw_weight_format(&specs[i], 0, p);
-        out->embed_read_bytes = sw_format_bytes(format, specs[i].cols);
-        if (model->dims.tied)
+        out->embed_read_bytes += sw_format_bytes(format, specs[i].cols);
+        if (model->dims.tied && specs[i].id == SW_W_EMBED)
             out->tied_bytes = sw_matrix_bytes(format, specs[i].rows, specs[i].cols);
     }
     out->embed_bytes = embed.bytes;
@@ -234,7 +240,7 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
         count_layer(model, p, i, out);
     count_globals(model, p, out);
     const struct sw_work work = sw_work_of(model, p);
-    out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
+    out->hop_bytes = (uint64_t)sw_model_aside(model).width * sizeof(float);
     out->work_bytes = work.bytes + sw_scratch_bytes(model, p->max_batch_tokens);
     out->gpu_workspace_bytes = sw_gpu_workspace_bytes(work.rows, sw_model_max_cols(model),
                                                       sw_model_max_out(model, work.rows));
@@ -262,7 +268,8 @@ int64_t sw_model_max_cols(const struct sw_model *model)
     int64_t cols = sw_max_i64(d->hidden, sw_model_attention_widths(model).attention);
     cols = sw_max_i64(cols, (int64_t)d->delta.v_heads * d->delta.v_dim);
     cols = sw_max_i64(cols, sw_max_i64(d->latent.kv, sw_max_i64(d->latent.q, d->latent.plain)));
-    cols = sw_max_i64(cols, sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
+    cols = sw_max_i64(cols, d->input_dim);
+    cols = sw_max_i64(cols, sw_max_i64(widest_mlp(d), sw_max_i64(d->expert_ffn, d->shared_ffn)));
     return sw_max_i64(cols, d->embed_dim);
 }
 
@@ -276,7 +283,9 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
         out = sw_max_i64(sw_max_i64(out, (int64_t)d->n_heads * (d->latent.plain + d->rotary_dim)),
                          sw_max_i64(d->latent.kv, d->latent.out));
     out = sw_max_i64(out, sw_model_delta_layout(model).width);
-    out = sw_max_i64(out, halves * sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
+    out = sw_max_i64(out, (int64_t)d->n_layers * d->input_dim);
+    out = sw_max_i64(out,
+                     halves * sw_max_i64(widest_mlp(d), sw_max_i64(d->expert_ffn, d->shared_ffn)));
     const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
     return sw_max_i64(sw_max_i64(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
 }

@@ -47,7 +47,10 @@ struct sw_dims {
     int n_buckets, bucket_reach; /* of SW_POS_BUCKETS */
     int decoder_start;           /* the id that a target begins with, of an encoder-decoder */
     int ffn;                     /* inner size of the dense MLP */
-    int vocab;                   /* rows of the embedding; may exceed the tokenizer's ids */
+    int borrowers;               /* the last so many layers take keys and values of earlier ones */
+    int borrower_ffn;            /* inner size of their dense MLP */
+    int input_dim; /* of what each layer reads of a row's id (struct sw_aside_layout); 0: none */
+    int vocab;     /* rows of the embedding; may exceed the tokenizer's ids */
     int context;   /* longest sequence of the model, in positions; 0: no limit (ALiBi) */
     int embed_dim; /* width of the embedding table (OPT-350m: not `hidden`) */
     float norm_eps;
@@ -84,6 +87,7 @@ enum sw_layer_kind {
     SW_LAYER_SLIDING = 2,
     SW_LAYER_NO_ROPE = 4,
     SW_LAYER_DELTA = 8,    /* a gated delta net in the place of attention */
+    SW_LAYER_BORROWS = 16, /* its keys and values are those of sw_model_lender */
     SW_LAYER_ENCODER = 32, /* every row sees all of its sequence */
     SW_LAYER_CROSS = 64,   /* rows attend to an encoder's output, too */
     SW_LAYER_LATENT = 128, /* its keys and values are latents */
@@ -142,6 +146,14 @@ static inline bool sw_model_has_mlp(const struct sw_model *m, int layer)
 {
     return m->arch->experts_beside || !(m->layer_kinds[layer] & SW_LAYER_ROUTED);
 }
+/* The layer that lends its keys and values to those borrowers that slide, or do not: the last of
+ * that kind before them. -1: there is none. */
+int sw_model_lender(const struct sw_model *model, bool slides);
+/* Inner size of a layer's dense MLP. */
+static inline int sw_model_ffn(const struct sw_model *m, int layer)
+{
+    return m->layer_kinds[layer] & SW_LAYER_BORROWS ? m->dims.borrower_ffn : m->dims.ffn;
+}
 /* What a layer's attention sees, as of struct sw_attention. */
 static inline int64_t sw_model_window(const struct sw_model *m, int layer)
 {
@@ -174,6 +186,9 @@ enum sw_weight {
     SW_W_PROJECT_OUT,
     SW_W_HEAD,
     SW_W_HEAD_BIAS,
+    SW_W_INPUT_TABLE, /* what layers read of an id, one layer's behind the other */
+    SW_W_INPUT_PROJECT,
+    SW_W_INPUT_PROJECT_NORM, /* of each layer's */
     /* of one layer */
     SW_W_ATTN_NORM,
     SW_W_ATTN_NORM_BIAS,
@@ -185,6 +200,9 @@ enum sw_weight {
     SW_W_OUT_BIAS,
     SW_W_ATTN_POST_NORM,
     SW_W_LAYER_SCALE, /* (1) */
+    SW_W_INPUT_GATE,
+    SW_W_INPUT_OUT,
+    SW_W_INPUT_NORM,
     SW_W_MLP_NORM,
     SW_W_MLP_NORM_BIAS,
     SW_W_DENSE_POST_NORM, /* of experts beside the MLP, to SW_W_ROUTER_SHARES */
@@ -244,6 +262,7 @@ struct sw_weight_spec {
     enum sw_weight id;
     enum sw_weight_part part;
     int layer;      /* SW_GLOBAL where part is not SW_PART_LAYER */
+    int named;      /* the layer that its tensors' names have */
     int expert;     /* -1: not an expert's, or a bias */
     int index;      /* of the expert that a bias is of, or the head; -1: no such one's */
     bool is_matrix; /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
@@ -305,7 +324,8 @@ enum sw_weight sw_weight_bias(enum sw_weight id);
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
                              const struct sw_weight_spec *spec, int source,
                              const struct sw_tensor **out);
-/* The embedding or the head (SW_W_EMBED, SW_W_HEAD) by its own name; NULL: no such tensor. */
+/* The embedding, the head or the inputs of layers (SW_W_EMBED, SW_W_HEAD, SW_W_INPUT_TABLE) by its
+ * own name; NULL: no such tensor. */
 const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
                                         const struct sw_tensors *tensors, enum sw_weight id);
 /* Checks every weight of the model against the directory. SW_EMODEL names the first that fails. */
@@ -326,6 +346,16 @@ struct sw_qkv_layout {
     int64_t width;           /* length of the row */
 };
 struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model, int layer);
+
+/* What a row of the residual stream has behind its `hidden` elements, from embedding to head, for
+ * later layers: so it is there whatever rank or device these are on. */
+struct sw_aside_layout {
+    int64_t kv[2];  /* keys, then values unless they are the same, as the lender's product gives
+                     * them, before norm and rope; of layers without a window, with one */
+    int64_t inputs; /* input_dim of each layer */
+    int64_t width;  /* of the whole row; hidden where there is nothing behind */
+};
+struct sw_aside_layout sw_model_aside(const struct sw_model *model);
 
 /* The row of latent attention: the product's outputs, then what is made of them. Of these `queries`
  * and `k` are those of struct sw_qkv_layout. */

@@ -7,6 +7,7 @@ enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source
 {
     static const enum sw_weight_role roles[SW_W_COUNT] = {
         [SW_W_EMBED] = SW_ROLE_EMBED,
+        [SW_W_INPUT_TABLE] = SW_ROLE_EMBED,
         [SW_W_HEAD] = SW_ROLE_HEAD,
         [SW_W_QKV] = SW_ROLE_QKV,
         [SW_W_OUT] = SW_ROLE_OUT,

@@ -14,6 +14,9 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_PROJECT_OUT] = "output projection",
     [SW_W_HEAD] = "head",
     [SW_W_HEAD_BIAS] = "head bias",
+    [SW_W_INPUT_TABLE] = "layer inputs",
+    [SW_W_INPUT_PROJECT] = "layer inputs projection",
+    [SW_W_INPUT_PROJECT_NORM] = "layer inputs norm",
     [SW_W_ATTN_NORM] = "attention norm",
     [SW_W_ATTN_NORM_BIAS] = "attention norm bias",
     [SW_W_QKV] = "attention qkv",
@@ -24,6 +27,9 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_OUT_BIAS] = "attention output bias",
     [SW_W_ATTN_POST_NORM] = "attention post norm",
     [SW_W_LAYER_SCALE] = "layer scale",
+    [SW_W_INPUT_GATE] = "layer input gate",
+    [SW_W_INPUT_OUT] = "layer input output",
+    [SW_W_INPUT_NORM] = "layer input norm",
     [SW_W_MLP_NORM] = "mlp norm",
     [SW_W_MLP_NORM_BIAS] = "mlp norm bias",
     [SW_W_DENSE_POST_NORM] = "mlp own post norm",
@@ -112,6 +118,7 @@ static struct sw_weight_spec *list_append(struct list *l, enum sw_weight id, int
     *spec = (struct sw_weight_spec){.id = id,
                                     .part = l->part,
                                     .layer = l->layer,
+                                    .named = l->layer,
                                     .expert = expert,
                                     .index = -1,
                                     .is_matrix = cols > 0,
@@ -183,6 +190,12 @@ static void list_embedding(struct list *l)
         list_norm(l, SW_W_EMBED_NORM, n->embed_norm, d->hidden);
     if (n->project_in && d->embed_dim != d->hidden)
         list_matrix(l, SW_W_PROJECT_IN, n->project_in, d->hidden, d->embed_dim);
+    if (d->input_dim == 0)
+        return;
+    const int64_t inputs = (int64_t)d->n_layers * d->input_dim;
+    list_table(l, SW_W_INPUT_TABLE, n->input_table, d->vocab, inputs);
+    list_matrix(l, SW_W_INPUT_PROJECT, n->input_project, inputs, d->hidden);
+    list_norm(l, SW_W_INPUT_PROJECT_NORM, n->input_project_norm, d->input_dim);
 }
 
 /* What comes behind them. */
@@ -232,6 +245,7 @@ static void list_attention(struct list *l, const struct sw_names *n)
     const int64_t kv_rows = (int64_t)heads.n_kv * heads.dim;
     const int64_t queries = q_rows * (l->model->arch->output_gate ? 2 : 1);
     const int64_t all = sw_model_qkv_rows(l->model, l->layer);
+    const bool borrows = l->model->layer_kinds[l->layer] & SW_LAYER_BORROWS;
     for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
         const char *suffix = bias ? ".bias" : ".weight";
         struct sw_weight_spec *spec = list_linear(l, SW_W_QKV, bias, -1, all, d->hidden);
@@ -240,8 +254,9 @@ static void list_attention(struct list *l, const struct sw_names *n)
             continue;
         }
         list_source(l, spec, n->q, suffix, queries);
-        list_source(l, spec, n->k, suffix, kv_rows);
-        if (!heads.keys_as_values)
+        if (!borrows)
+            list_source(l, spec, n->k, suffix, kv_rows);
+        if (!borrows && !heads.keys_as_values)
             list_source(l, spec, n->v, suffix, kv_rows);
     }
     const bool rows = l->model->arch->qk_norm_rows;
@@ -249,6 +264,11 @@ static void list_attention(struct list *l, const struct sw_names *n)
         list_head_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : heads.dim, q_rows);
     if (n->k_norm)
         list_head_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : heads.dim, kv_rows);
+    if (n->k_norm && borrows && !l->failed) { /* it norms what it borrows as the lender does */
+        const bool slides = l->model->layer_kinds[l->layer] & SW_LAYER_SLIDING;
+        l->specs[l->count - 1].named = sw_model_lender(l->model, slides);
+        l->specs[l->count - 1].is_repeated = true;
+    }
     for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
         list_source(l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, q_rows), n->out,
                     bias ? ".bias" : ".weight", d->hidden);
@@ -381,6 +401,17 @@ static void list_cross(struct list *l, const struct sw_names *n)
                 ".weight", d->hidden);
 }
 
+/* What a layer makes of its input. */
+static void list_input(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    list_source(l, list_linear(l, SW_W_INPUT_GATE, false, -1, d->input_dim, d->hidden),
+                n->input_gate, ".weight", d->input_dim);
+    list_source(l, list_linear(l, SW_W_INPUT_OUT, false, -1, d->hidden, d->input_dim), n->input_out,
+                ".weight", d->hidden);
+    list_norm(l, SW_W_INPUT_NORM, n->input_norm, d->hidden);
+}
+
 static void list_router(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
@@ -461,6 +492,8 @@ static void list_layer(struct list *l)
         list_norm(l, SW_W_ATTN_POST_NORM, n->attn_post_norm, d->hidden);
     if (n->layer_scale)
         list_vector(l, SW_W_LAYER_SCALE, n->layer_scale, "", 1);
+    if (d->input_dim > 0)
+        list_input(l, n);
     if (n->bias)
         list_buckets(l, n->bias);
     if (kinds & SW_LAYER_CROSS)
@@ -473,7 +506,8 @@ static void list_layer(struct list *l)
         list_norm(l, SW_W_MLP_POST_NORM, n->mlp_post_norm, d->hidden);
     const bool plain = n->plain_up && !l->model->arch->gated;
     if (sw_model_has_mlp(l->model, l->layer))
-        list_mlp(l, -1, d->ffn, n->gate, plain ? n->plain_up : n->up, n->down);
+        list_mlp(l, -1, sw_model_ffn(l->model, l->layer), n->gate, plain ? n->plain_up : n->up,
+                 n->down);
     if (!(kinds & SW_LAYER_ROUTED))
         return;
     list_router(l, n);

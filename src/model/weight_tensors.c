@@ -23,7 +23,7 @@ void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_
                                                         : names->embed;
     /* Layers of a stack are counted from 0. */
     const int n_encoder = model->dims.n_encoder;
-    const int layer = spec->layer < n_encoder ? spec->layer : spec->layer - n_encoder;
+    const int layer = spec->named < n_encoder ? spec->named : spec->named - n_encoder;
     size_t used = 0;
     for (const char *c = pattern; *c && used + 16 < SW_TENSOR_NAME_MAX; c++) {
         if (*c == '#')
@@ -92,8 +92,11 @@ const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
     char name[SW_TENSOR_NAME_MAX];
     if (id == SW_W_HEAD)
         return find_head(&model->arch->names, tensors);
-    snprintf(name, sizeof name, "%s.weight", model->arch->names.embed);
-    return id == SW_W_EMBED ? list_find(tensors, model->arch->names.prefix, name) : NULL;
+    const char *table = id == SW_W_EMBED         ? model->arch->names.embed
+                        : id == SW_W_INPUT_TABLE ? model->arch->names.input_table
+                                                 : NULL;
+    snprintf(name, sizeof name, "%s.weight", table ? table : "");
+    return table ? list_find(tensors, model->arch->names.prefix, name) : NULL;
 }
 
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,

@@ -135,11 +135,11 @@ static struct sw_engine_slice session_slice(const struct sw_session *s,
 /* Bytes of all layers' weights in the model's files: all but embedding and head. */
 static uint64_t session_stored_bytes(const struct sw_session *s)
 {
-    const enum sw_weight apart[] = {SW_W_EMBED, SW_W_HEAD};
+    const enum sw_weight apart[] = {SW_W_EMBED, SW_W_HEAD, SW_W_INPUT_TABLE};
     uint64_t bytes = 0;
     for (int i = 0; s->reader && i < s->tensors.n_files; i++)
         bytes += s->tensors.files[i].size;
-    for (int i = 0; s->reader && i < 2; i++) {
+    for (int i = 0; s->reader && i < 3; i++) {
         const struct sw_tensor *tensor = sw_model_tensor(s->model, &s->tensors, apart[i]);
         if (tensor && tensor->bytes < bytes)
             bytes -= tensor->bytes;

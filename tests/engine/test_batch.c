@@ -133,15 +133,12 @@ static void alone_or_together(const char *name, int ranks)
 static void one_rank(void)
 {
     static const char *const names[] = {
-        "llama31",       "mixtral",      "bloom",      "gpt2",
-        "falcon",        "falcon_40b",   "llama4",     "llama4_maverick",
-        "cohere_plus",   "gemma4",       "gemma4_moe", "gemma2",
-        "gemma3",        "olmo3",        "granite",    "cohere",
-        "cohere2",       "glm4",         "smollm3",    "phi3",
-        "seed_oss",      "ministral3",   "starcoder2", "exaone4",
-        "nemotron",      "hunyuan",      "ernie4_5",   "gpt_oss",
-        "gpt_oss_mxfp4", "glm4_moe",     "minimax_m2", "granitemoe",
-        "qwen2_moe",     "ernie4_5_moe", "olmoe"};
+        "llama31",  "mixtral",         "bloom",       "gpt2",      "falcon",       "falcon_40b",
+        "llama4",   "llama4_maverick", "cohere_plus", "gemma4",    "gemma4_moe",   "gemma4_e",
+        "gemma2",   "gemma3",          "olmo3",       "granite",   "cohere",       "cohere2",
+        "glm4",     "smollm3",         "phi3",        "seed_oss",  "ministral3",   "starcoder2",
+        "exaone4",  "nemotron",        "hunyuan",     "ernie4_5",  "gpt_oss",      "gpt_oss_mxfp4",
+        "glm4_moe", "minimax_m2",      "granitemoe",  "qwen2_moe", "ernie4_5_moe", "olmoe"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         alone_or_together(names[i], 1);
 }

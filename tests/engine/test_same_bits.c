@@ -84,7 +84,8 @@ static void every_family(void)
         "falcon_40b",      "falcon_rw",     "deepseek_v2", "deepseek_v2_lite",
         "deepseek_v3",     "glm4_moe_lite", "mistral4",    "youtu",
         "qwen3_next",      "qwen3_5",       "qwen3_5_moe", "llama4",
-        "llama4_maverick", "cohere_plus",   "gemma4",      "gemma4_moe"};
+        "llama4_maverick", "cohere_plus",   "gemma4",      "gemma4_moe",
+        "gemma4_e"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         same_bits(names[i], SW_FORMAT_F32, NULL);
 }

@@ -130,6 +130,20 @@ static void every_family(void)
     }
 }
 
+/* Gemma 4: heads of two sizes, experts beside an MLP, rows with more aside. */
+static void of_smaller_vocabularies(void)
+{
+    static const char *const names[] = {"gemma4", "gemma4_moe", "gemma4_e"};
+    char dir[4096];
+    make_ids();
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] %= 131;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i += EACH) {
+        path_of(names[i], dir, sizeof dir);
+        as_in_memory(dir, SW_FORMAT_F32, false);
+    }
+}
+
 /* Runs the tiers with the memory that the plan counts; true: the bits of `first`. */
 static bool same_with_tiers(const struct job *first, int layers, const struct sw_tiers *tiers)
 {
@@ -522,8 +536,8 @@ static void reading_goes_on_meanwhile(void)
     rig_close(&r);
 }
 
-SW_UNIT_TESTS({"every family", every_family}, {"beside a GPU", beside_a_gpu},
-              {"every weight format", every_weight_format},
+SW_UNIT_TESTS({"every family", every_family}, {"of smaller vocabularies", of_smaller_vocabularies},
+              {"beside a GPU", beside_a_gpu}, {"every weight format", every_weight_format},
               {"every published form", every_published_form},
               {"failing reads end with the file's name", failing_reads_end_with_the_files_name},
               {"a disk that never answers", a_disk_that_never_answers},

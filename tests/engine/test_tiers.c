@@ -74,14 +74,16 @@ static void every_family(void)
         every_mix(names[i], SW_FORMAT_F32);
 }
 
-/* Of a smaller vocabulary. */
-static void latents(void)
+/* Of a smaller vocabulary: latents, heads of two sizes, rows with more aside. */
+static void latents_and_asides(void)
 {
     make_ids();
     for (int i = 0; i < N_IDS; i++)
         ids[i] %= 131;
     every_mix("deepseek_v2", SW_FORMAT_F32);
     every_mix("glm4_moe_lite", SW_FORMAT_Q8_0);
+    every_mix("gemma4", SW_FORMAT_F32);
+    every_mix("gemma4_e", SW_FORMAT_F32);
 }
 
 /* With experts every fourth: their code is the same for all. */
@@ -430,7 +432,7 @@ static void memory_that_is_not_there(void)
     CU_ASSERT(at > 8 && at < 100);
 }
 
-SW_UNIT_TESTS({"every family", every_family}, {"latents", latents},
+SW_UNIT_TESTS({"every family", every_family}, {"latents and asides", latents_and_asides},
               {"every weight format", every_weight_format}, {"several ranks", several_ranks},
               {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},

@@ -93,13 +93,13 @@ static int layers_of(const char *name)
 static void every_family(void)
 {
     static const char *const names[] = {
-        "bloom",       "gpt2",          "gpt_neox",   "gptj",       "llama31",   "mistral",
-        "mixtral",     "opt",           "opt_350m",   "qwen2",      "qwen3",     "qwen3_moe",
-        "gemma2",      "gemma3",        "gemma4",     "gemma4_moe", "olmo2",     "cohere2",
-        "granite",     "glm4",          "ministral3", "hunyuan",    "nemotron",  "gpt_oss",
-        "glm4_moe",    "qwen2_moe",     "falcon",     "falcon_40b", "falcon_rw", "deepseek_v2",
-        "deepseek_v3", "glm4_moe_lite", "mistral4",   "youtu",      "llama4",    "llama4_maverick",
-        "cohere_plus"};
+        "bloom",           "gpt2",        "gpt_neox",      "gptj",       "llama31",    "mistral",
+        "mixtral",         "opt",         "opt_350m",      "qwen2",      "qwen3",      "qwen3_moe",
+        "gemma2",          "gemma3",      "gemma4",        "gemma4_moe", "gemma4_e",   "olmo2",
+        "cohere2",         "granite",     "glm4",          "ministral3", "hunyuan",    "nemotron",
+        "gpt_oss",         "glm4_moe",    "qwen2_moe",     "falcon",     "falcon_40b", "falcon_rw",
+        "deepseek_v2",     "deepseek_v3", "glm4_moe_lite", "mistral4",   "youtu",      "llama4",
+        "llama4_maverick", "cohere_plus"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const int n = layers_of(names[i]);
         const struct sw_engine_slice all = {

@@ -20,13 +20,13 @@ static void parameter_counts_are_the_published_ones(void)
     static const struct {
         const char *name;
         double billions, digits;
-    } models[] = {{"gpt-neox-20b", 20.55, 0.01}, {"opt-30b", 29.97, 0.02},
-                  {"opt-66b", 65.72, 0.02},      {"bloom", 176.25, 0.01},
-                  {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01},
+    } models[] = {{"gpt-neox-20b", 20.55, 0.01},   {"opt-30b", 29.97, 0.02},
+                  {"opt-66b", 65.72, 0.02},        {"bloom", 176.25, 0.01},
+                  {"mixtral-8x7b", 46.70, 0.01},   {"llama-3.1-405b", 405.85, 0.01},
                   {"t5-3b", 2.851598336, 1e-12},
 
-                  {"gemma-3-27b", 27.01, 0.01},  {"gemma-4-31b", 30.70, 0.01},
-                  {"gpt-oss-120b", 116.83, 0.01}};
+                  {"gemma-3-27b", 27.01, 0.01},    {"gemma-4-31b", 30.70, 0.01},
+                  {"gemma-4-26b-a4b", 25.2, 0.05}, {"gpt-oss-120b", 116.83, 0.01}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sw_model *model = open_config(models[i].name);
         CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
@@ -474,10 +474,12 @@ static void bad_configs_are_refused_by_name(void)
          "'use_sliding_window' without 'layer_types' is not supported by SmolLM3"},
         {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
          "'rope_parameters' has members by layer ('full_attention')"},
-        {"{" GEMMA4 ", \"num_kv_shared_layers\": 1}",
-         "'num_kv_shared_layers' is 1, which is not supported of Gemma 4"},
+        {"{" GEMMA4 ", \"num_kv_shared_layers\": 2}",
+         "'num_kv_shared_layers' is 2, but no layer before these is of the kind of layer 1"},
+        {"{" GEMMA4 ", \"num_kv_shared_layers\": 1, \"attention_bias\": true}",
+         "'num_kv_shared_layers' is 1, which is not supported with biases of keys"},
         {"{" GEMMA4 ", \"hidden_size_per_layer_input\": null}",
-         "'hidden_size_per_layer_input' is 256, which is not supported of Gemma 4"},
+         "'vocab_size_per_layer_input' is 262144, which is not supported; it must be 96"},
         {"{" GEMMA4 ", \"enable_moe_block\": true}", "'num_experts' is missing"},
         {"{" GEMMA4 ", \"use_bidirectional_attention\": \"all\"}",
          "'use_bidirectional_attention' is all, which is not supported"},

@@ -55,6 +55,7 @@ FILES = {
     "qwen3_5_moe": {},
     "gemma4": {},
     "gemma4_moe": {},
+    "gemma4_e": {},
     # GGUF does not say how far apart buckets reach, and its names are for layers of the encoder
     "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
     "t5_v1_1": {"relative_attention_max_distance": 128},

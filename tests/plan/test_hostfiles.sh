@@ -153,6 +153,9 @@ check qwen3-next-80b.txt 0 qwen3-next-80b "1x(gpu:2x24G host:64G)" --weights q4_
 check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # Gemma 4: heads of 512 and fewer KV heads in every sixth layer.
 check gemma-4-31b.txt 0 gemma-4-31b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
+# Its experts beside an MLP, on one card; and a table of what each layer reads of an id, which is not read whole.
+check gemma-4-26b-a4b.txt 0 gemma-4-26b-a4b "1x(gpu:24G host:64G)" --weights q8_0 --context 16384
+check gemma-4-e2b.txt 0 gemma-4-e2b "1x(gpu:8G host:16G) + 1x(gpu:8G host:16G)" --context 8192
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
 # cores and bus together: with the rate of both at once measured, and with many sequences
 both="1x(gpu:24G host:128G@60GB/s@1TF bus:25GB/s"
