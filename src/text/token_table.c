@@ -83,6 +83,51 @@ static enum sw_status make_byte_level(struct sw_tokenizer *tok, const struct sw_
     return status;
 }
 
+/* ---- BPE of whole texts (Gemma 4): U+2581 for a space, and bytes of what no piece has */
+
+static enum sw_status add_plain_piece(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                      size_t i, struct sw_strbuf *scratch)
+{
+    size_t n;
+    const char *piece = table->token(table->context, i, &n);
+    const int32_t type = type_of(table, i);
+    if (!piece)
+        return fail_token(i);
+    if (type != SW_PIECE_NORMAL && type != SW_PIECE_BYTE)
+        return add_byte_token(tok, table, i, scratch);
+    return sw_vocab_set(&tok->vocab, (int64_t)i, piece, n, false);
+}
+
+static enum sw_status add_plain_pieces(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                       struct sw_strbuf scratch[3])
+{
+    for (size_t i = 0; i < table->n_tokens; i++)
+        SW_TRY(add_plain_piece(tok, table, i, scratch));
+    SW_TRY(sw_vocab_index(&tok->vocab));
+    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, table->n_merges));
+    for (size_t i = 0; i < table->n_merges; i++)
+        SW_TRY(add_byte_merge(tok, table, i, scratch));
+    return SW_OK;
+}
+
+static enum sw_status make_merged(struct sw_tokenizer *tok, const struct sw_token_table *table)
+{
+    struct sw_strbuf scratch[3] = {{0}};
+    const struct sw_sentencepiece_rules rules = {
+        .prefix = SW_PREFIX_NEVER, .escape_whitespaces = true, .whole = &tok->bpe.whole};
+    const enum sw_status status = add_plain_pieces(tok, table, scratch);
+    for (size_t i = 0; i < 3; i++)
+        sw_strbuf_free(&scratch[i]);
+    SW_TRY(status);
+    tok->bpe.byte_fallback = tok->bpe.fuse_unk = true;
+    tok->bpe.unk = (int32_t)table->unk;
+    tok->add_bos = true;
+    tok->decoder = (struct sw_decoder){.byte_fallback = true, .space = "\xE2\x96\x81"};
+    sw_find_byte_pieces(tok, true);
+    SW_TRY(sw_normalizer_add_sentencepiece(&tok->normalizer, &rules));
+    return sw_bpe_find_joints(&tok->bpe);
+}
+
 /* ---- SentencePiece */
 
 static enum sw_status add_sp_pieces(struct sw_sp_model *model, const struct sw_token_table *table)
@@ -148,9 +193,9 @@ static enum sw_status make_unigram(struct sw_tokenizer *tok, const struct sw_tok
 /* ---- */
 
 /* What ends a turn in chats; files name one of them, and models use several. */
-static const char *const turn_ends[] = {"<|eot_id|>",    "<|im_end|>",    "<|end|>",
-                                        "<|endoftext|>", "<end_of_turn>", "<|end_of_text|>",
-                                        "<|eom_id|>"};
+static const char *const turn_ends[] = {"<|eot_id|>",      "<|im_end|>",    "<|end|>",
+                                        "<|endoftext|>",   "<end_of_turn>", "<turn|>",
+                                        "<|end_of_text|>", "<|eom_id|>"};
 
 static void add_end(struct sw_tokenizer *tok, int64_t id)
 {
@@ -187,12 +232,16 @@ static enum sw_status make_model(struct sw_tokenizer *tok, const struct sw_token
     static const struct {
         const char *model;
         enum sw_status (*make)(struct sw_tokenizer *, const struct sw_token_table *);
-    } makers[] = {{"llama", make_sentencepiece}, {"t5", make_unigram}, {"gpt2", make_byte_level}};
+    } makers[] = {{"llama", make_sentencepiece},
+                  {"t5", make_unigram},
+                  {"gpt2", make_byte_level},
+                  {"gemma4", make_merged}};
     size_t i = 0;
     while (i < sizeof makers / sizeof makers[0] && strcmp(makers[i].model, table->model) != 0)
         i++;
     if (i == sizeof makers / sizeof makers[0])
-        return sw_fail(SW_EMODEL, "tokenizer '%.60s' is not supported; llama, t5 and gpt2 are",
+        return sw_fail(SW_EMODEL,
+                       "tokenizer '%.60s' is not supported; llama, t5, gpt2 and gemma4 are",
                        table->model);
     SW_TRY(makers[i].make(tok, table));
     tok->bos = (int32_t)table->bos;

@@ -8,8 +8,8 @@
 #include "text/tokenizer.h"
 
 struct sw_token_table {
-    const char *model; /* "llama": SentencePiece BPE; "t5": its Unigram; "gpt2": byte-level BPE
-                        */
+    const char *model; /* "llama": SentencePiece BPE; "t5": its Unigram; "gpt2": byte-level BPE;
+                        * "gemma4": BPE of whole texts, by merges */
     const char *pre;   /* how "gpt2" cuts a text: "llama-bpe", "qwen2", …; NULL: not stated */
     size_t n_tokens, n_merges;
     const void *context;

@@ -195,6 +195,29 @@ static void reads_kinds_of_pieces(void)
     sw_tokenizer_close(tok);
 }
 
+/* Gemma 4's: merges of whole texts, a piece of its own for a space, bytes for the rest. */
+static void merges_whole_texts(void)
+{
+    struct sw_tokenizer *tok;
+    struct gguf_file f = begin_file(3, 0, 6);
+    add_string(&f, "tokenizer.ggml.model", "gemma4");
+    add_strings(&f, "tokenizer.ggml.tokens",
+                (const char *[]){"<pad>", "<turn|>", "<unk>", SPACE, "a", "b", SPACE "a", "ab",
+                                 SPACE "ab", "\n", "\n\n", "<0xC3>", "<0xA4>", SPACE SPACE, NULL});
+    add_types(&f, 14, (int[]){3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 6, 6, 1});
+    add_strings(&f, "tokenizer.ggml.merges",
+                (const char *[]){SPACE " " SPACE, "\n \n", SPACE " a", "a b", SPACE " ab",
+                                 SPACE "a b", NULL});
+    add_value(&f, "tokenizer.ggml.eos_token_id", SW_GGUF_U32, 0, 4);
+    add_value(&f, "tokenizer.ggml.unknown_token_id", SW_GGUF_U32, 2, 4);
+    CU_ASSERT_EQUAL_FATAL(make_tokenizer(&f, &tok), SW_OK);
+    CU_ASSERT(has_ids(tok, "ab ab", 5, " 7 8"));
+    CU_ASSERT(has_ids(tok, "b  a\n\n\nab", 9, " 5 13 4 10 9 7"));
+    CU_ASSERT(has_ids(tok, "a\xC3\xA4x", 4, " 4 11 12 2"));
+    CU_ASSERT(sw_tokenizer_is_end(tok, 0) && sw_tokenizer_is_end(tok, 1));
+    sw_tokenizer_close(tok);
+}
+
 /* ---- Unigram */
 
 #define N_UNIGRAM 16
@@ -339,6 +362,6 @@ static void refuses(void)
 SW_UNIT_TESTS({"encodes as the models' own", encodes_as_the_models},
               {"encodes hard texts", encodes_hard_texts},
               {"reads kinds of pieces", reads_kinds_of_pieces},
-              {"cuts by Unigram", cuts_by_unigram}, {"cuts long texts", cuts_long_texts},
-              {"refuses Unigrams", refuses_unigrams}, {"bears damaged maps", bears_damaged_maps},
-              {"refuses", refuses})
+              {"merges whole texts", merges_whole_texts}, {"cuts by Unigram", cuts_by_unigram},
+              {"cuts long texts", cuts_long_texts}, {"refuses Unigrams", refuses_unigrams},
+              {"bears damaged maps", bears_damaged_maps}, {"refuses", refuses})
