@@ -42,6 +42,8 @@ REFUSED = {
     ("gpt_neox", "head_dim"),
     ("gpt_neox_sequential", "rotary_pct"),
     ("gemma4", "rope_parameters"),
+    ("gemma4_e", "rope_parameters"),
+    ("gemma4_moe", "rope_parameters"),
     ("gpt_oss", "rope_scaling"),
     ("mistral4", "num_experts_per_tok"),
     ("mistral4", "rope_parameters"),
