@@ -87,4 +87,7 @@ void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
 void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format, bool experts_only)
 {
     model_hold(model, experts_only ? held_by_experts : held_by_all, format);
+    /* Matrices are made of parts (model_load_bytes): those read whole, scales and the like, are not
+     * known without weights, and mostly far smaller than a chunk. */
+    model->load_bytes = SW_LOAD_CHUNK;
 }

@@ -57,3 +57,5 @@ ln -s "$quantized/nf4/model.safetensors" other
 sw run other hello -n 1
 expect 3 "an unknown method"
 one_message "an unknown method" "other/config.json: the checkpoint is quantized by 'quip', which is not supported; known are: "
+
+finish
