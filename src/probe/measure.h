@@ -39,8 +39,9 @@ struct sw_read_block;
 enum sw_status sw_read_block_create(struct sw_pool *pool, size_t bytes, double seconds,
                                     struct sw_read_block **out);
 /*
- * Bytes per second that the pool's threads read from the block, over about `seconds`; 0 when the
- * system provided less than 5/8 of it, which may fit into the caches.
+ * Bytes per second that the pool's threads read from the block, over about `seconds`. When the
+ * system provided less than 5/8 of it, which may fit into the caches, lines are put out of these
+ * first; 0 where the processor has no instruction for that, or of less than 8 MiB.
  */
 double sw_read_block_rate(struct sw_read_block *block, double seconds);
 /* The start of the block's memory, and how many bytes from there on the system has provided. */
