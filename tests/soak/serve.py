@@ -29,6 +29,9 @@ parser.add_argument("program", type=os.path.abspath)
 for name, default in ("seconds", 600), ("clients", 64), ("ranks", 2), ("idle", 10000), ("seed", 1):
     parser.add_argument(f"--{name}", type=int, default=default)
 args = parser.parse_args()
+# Open MPI as all tests have it
+source = subprocess.check_output(["bash", "-c", f". '{here}/../mpi_env.sh'; env -0"], text=True)
+os.environ.update(line.split("=", 1) for line in source.split("\0") if line.startswith("OMPI_"))
 PROMPTS = ["KING HENRY:", "ROMEO: what light", "Now is the winter of", "O, ", "To be, or", "JULIET:"]
 MAX_BODY = 64 << 10
 MEMORY = 16 << 20  # bytes by which a rank may grow after the first fifth of the time
