@@ -6,7 +6,10 @@
 #include <string.h>
 
 /* The names are llama.cpp's (llama-vocab.cpp); the patterns are what models of that name have in
- * their own tokenizer files. */
+ * their own tokenizer files, and so are the words. llama.cpp itself matches patterns that have no
+ * \p{…} with U+000B for every space beyond ASCII, so to it U+2000 to U+3000 are in none of
+ * DeepSeek's classes (pre_cjk, pre_deepseek_marks): "  \u3000" is three words to the model's own
+ * tokenizer and two to llama.cpp. */
 static const char pre_digit[] = "\\p{N}";
 static const char pre_bloom[] = " ?[^(\\s|.,!?…。，、।۔،)]+";
 static const char pre_falcon[] = "[\\p{P}\\$\\+<=>\\^~\\|`]+";

@@ -58,6 +58,8 @@ TEXTS = [
     " \u00a0\u3000 tabs\t\t\u2028 \u0085end  ",
     "👩‍👩‍👧 a😀b ！？：～ camelCaseHTTPServer iPhone XMLs",
     "\n  \n\r\n \t\n",
+    # Spaces that are members of DeepSeek's classes too, where llama.cpp sees none of them.
+    "\u3000\u3000第一章\u3000序言\u2003\u2029 «x»  \u3000\u2003 12\u3000 \u2029 ",
 ]
 
 
