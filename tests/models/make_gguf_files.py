@@ -4,8 +4,9 @@
     make_gguf_files.py LLAMA_CPP OUTPUT_DIRECTORY [NAME…]
 
 LLAMA_CPP is a checkout of llama.cpp. A row of FILES is a checkpoint of tiny/ or t5/ and what its
-config.json has to say otherwise, where GGUF cannot say what it says; such a one is made anew. What
-transformers answers lies beside each as expected.safetensors. There are no tokenizers in them.
+config.json has to say otherwise, where GGUF cannot say what it says; such a one is made anew. A row of
+FORMS is one of those in another form, with the same answers. What transformers answers lies beside each
+as expected.safetensors. There are no tokenizers in them.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 import make_reference
 import make_t5
@@ -60,6 +62,12 @@ FILES = {
     "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
     "t5_v1_1": {"relative_attention_max_distance": 128},
 }
+# The same checkpoints in other forms: what the file is of, and how it differs
+FORMS = {
+    "qwen3_next_by_head": ("qwen3_next", "by_head"),  # as llama.cpp's converter wrote them at first
+    "glm4_moe_guesses": ("glm4_moe", "guesses"),
+    "qwen3_5_guesses": ("qwen3_5", "guesses"),
+}
 KINDS = {"BF16": "MOSTLY_BF16", "F16": "MOSTLY_F16", "F32": "ALL_F32"}
 
 
@@ -77,14 +85,54 @@ def without_vocabulary(kind):
         without_vocabulary(derived)
 
 
-def convert(folder, out):
+def add_guesses(folder):
+    """A layer that guesses further tokens, behind those of the model: one of them again."""
+    config = json.loads((folder / "config.json").read_text())
+    n, hidden, tensors = config["num_hidden_layers"], config["hidden_size"], {}
+    qwen = config["model_type"].startswith("qwen")
+    layer, first = ("mtp.layers.0", 0) if qwen else (f"model.layers.{n}", n - 1)  # a layer with attention
+    with safe_open(folder / "model.safetensors", "pt") as f:
+        for name in f.keys():
+            if name.startswith(f"model.layers.{first}."):
+                tensors[name.replace(f"model.layers.{first}", layer)] = f.get_tensor(name)
+    names = ["mtp.fc", "mtp.pre_fc_norm_embedding", "mtp.pre_fc_norm_hidden", "mtp.norm"]
+    if not qwen:
+        names = [f"{layer}.{name}" for name in ("eh_proj", "enorm", "hnorm", "shared_head.norm")]
+    generator = torch.Generator().manual_seed(14)
+    for name, shape in zip(names, ((hidden, 2 * hidden), (hidden,), (hidden,), (hidden,))):
+        tensors[f"{name}.weight"] = torch.randn(shape, generator=generator).to(torch.bfloat16)
+    save_file(tensors, folder / "model-guesses.safetensors")
+    config["mtp_num_hidden_layers" if qwen else "num_nextn_predict_layers"] = 1
+    (folder / "config.json").unlink()  # a link
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def by_head(kind):
+    """One product for q, k, v and z of delta nets, with its rows as they lie in the checkpoint."""
+    import gguf
+
+    class ByHead(kind):
+        model_arch = kind.model_arch
+
+        def modify_tensors(self, data_torch, name, bid):
+            if "in_proj_qkvz.weight" in name:
+                yield self.format_tensor_name(gguf.MODEL_TENSOR.SSM_IN, bid, ".weight"), data_torch
+            else:
+                yield from super().modify_tensors(data_torch, name, bid)
+
+    return ByHead
+
+
+def convert(folder, out, form):
     import gguf
     from conversion import ModelBase, ModelType, TextModel, get_model_architecture, get_model_class
 
     hparams = ModelBase.load_hparams(folder, False)
     kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
     without_vocabulary(TextModel)
-    kind.no_mtp = True  # there are no layers that guess further tokens
+    kind.no_mtp = form != "guesses"
+    if form == "by_head":
+        kind = by_head(kind)
     vocab = {str(i): i for i in range(hparams["vocab_size"])}  # Gemma's count them, and nothing else
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": []}))
     with torch.inference_mode():
@@ -92,7 +140,8 @@ def convert(folder, out):
         kind(folder, ftype, out, model_name=out.parent.name).write()
 
 
-def make(name, changes, out):
+def make(name, form, out):
+    changes = FILES[name]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = HERE / "tiny" / name
@@ -109,8 +158,10 @@ def make(name, changes, out):
         for file in folder.iterdir():
             if file.is_file() and file.name != "expected.safetensors":
                 os.symlink(file, source / file.name)
-        convert(source, out / "model.gguf")
-    print(f"{name}: {os.path.getsize(out / 'model.gguf')} bytes", flush=True)
+        if form == "guesses":
+            add_guesses(source)
+        convert(source, out / "model.gguf", form)
+    print(f"{out.name}: {os.path.getsize(out / 'model.gguf')} bytes", flush=True)
 
 
 def main():
@@ -122,8 +173,8 @@ def main():
     sys.path[:0] = [str(args.llama_cpp), str(args.llama_cpp / "gguf-py")]
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    for name in args.names or FILES:
-        make(name, FILES[name], args.directory / name)
+    for name in args.names or [*FILES, *FORMS]:
+        make(*FORMS.get(name, (name, None)), args.directory / name)
 
 
 if __name__ == "__main__":
