@@ -5,6 +5,7 @@
 #include "checkpoint/bnb_export.h"
 #include "checkpoint/gguf_export_keys.h"
 #include "checkpoint/gguf_families.h"
+#include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_writer.h"
 #include "checkpoint/open_model.h"
 #include "model/model.h"
@@ -117,8 +118,6 @@ static enum sw_row_order export_order(const struct exporting *e, const struct sw
 {
     const struct sw_arch *arch = e->model->arch;
     const bool is_qkv = spec->id == SW_W_QKV || spec->id == SW_W_QKV_BIAS;
-    if (!e->family)
-        return SW_ROWS_KEPT;
     if (spec->sources[source].transposed)
         return SW_ROWS_TRANSPOSED;
     if (is_qkv && e->family->interleaved && !arch->rope_interleaved && source < 2)
@@ -207,6 +206,84 @@ static enum sw_status export_specs(struct exporting *e, const struct sw_weight_s
     return SW_OK;
 }
 
+/* ---- tensors of a GGUF file, which keep their names and shapes */
+
+static bool export_is_used(const struct exporting *e, const struct sw_tensor *tensor)
+{
+    return e->used[tensor - e->tensors->items];
+}
+
+/* Part `n` of the stack that `name` is of a part of; NULL after the last. */
+static const struct sw_tensor *export_part_named(const struct exporting *e, const char *name,
+                                                 const char *behind, int n)
+{
+    char part[SW_TENSOR_NAME_MAX];
+    snprintf(part, sizeof part, "%.*s.%d%s", (int)(behind - name), name, n, strrchr(behind, '.'));
+    return sw_tensors_find(e->tensors, part);
+}
+
+/* The tensor, or all of the stack that it is of, in `format`; nothing where it is in the list. */
+static enum sw_status export_again(struct exporting *e, const struct sw_tensor *from,
+                                   const struct sw_format *format)
+{
+    const char *behind = from->rank < 3 ? sw_gguf_stack_part(from->name) : NULL;
+    struct sw_export_tensor t = {.name = from->name, .format = format};
+    if (export_is_used(e, from))
+        return SW_OK;
+    while (behind && export_part_named(e, from->name, behind, t.n_parts))
+        t.n_parts++;
+    if (t.n_parts == 0 || export_is_used(e, export_part_named(e, from->name, behind, 0))) {
+        behind = NULL; /* a name like that of a part, outside a stack */
+        t.n_parts = 1;
+    }
+    t.parts = sw_arena_take(&e->out->arena, (size_t)t.n_parts * sizeof(struct sw_tensor *));
+    if (behind) {
+        const size_t n = strlen(from->name) + 1;
+        char *name = sw_arena_take(&e->out->arena, n);
+        if (name)
+            snprintf(name, n, "%.*s%s", (int)(behind - from->name), from->name,
+                     strrchr(behind, '.'));
+        t.name = name;
+        t.shape[t.rank++] = t.n_parts;
+    }
+    if (!t.name || !t.parts)
+        return export_no_memory();
+    for (int d = 0; d < from->rank; d++)
+        t.shape[t.rank++] = from->shape[d];
+    t.cols = from->rank > 1 ? from->shape[from->rank - 1] : 1;
+    t.rows = t.n_parts * sw_tensor_elements(from) / t.cols;
+    for (int part = 0; part < t.n_parts; part++) {
+        const struct sw_tensor *one =
+            behind ? export_part_named(e, from->name, behind, part) : from;
+        if (one->rank != from->rank ||
+            memcmp(one->shape, from->shape, (size_t)from->rank * sizeof one->shape[0]) != 0)
+            return sw_fail(SW_EMODEL,
+                           "tensors '%s' and '%s' are parts of one, but not of one shape",
+                           one->name, from->name);
+        t.parts[part] = one;
+        e->used[one - e->tensors->items] = 1;
+    }
+    return export_add(e, &t);
+}
+
+/* A tensor that a weight takes only rows of stays as it is. */
+static enum sw_status export_specs_again(struct exporting *e, const struct sw_weight_spec *specs,
+                                         size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct sw_weight_spec *spec = &specs[i];
+        const bool is_tied = spec->id == SW_W_HEAD && e->model->dims.tied;
+        for (int s = 0; s < spec->n_sources && !is_tied; s++) {
+            const struct sw_tensor *from;
+            if (spec->sources[s].of)
+                continue;
+            SW_TRY(sw_model_find(e->model, e->tensors, spec, s, &from));
+            SW_TRY(export_again(e, from, export_format(e, spec, s, from)));
+        }
+    }
+    return SW_OK;
+}
+
 /* What a GGUF file has besides, as rope_freqs.weight: as it is. */
 static enum sw_status export_rest(struct exporting *e)
 {
@@ -214,27 +291,11 @@ static enum sw_status export_rest(struct exporting *e)
         const struct sw_tensor *from = &e->tensors->items[i];
         if (e->used[i] || from->rank < 1 || from->rank > SW_GGUF_MAX_RANK)
             continue;
-        struct sw_export_tensor t = {.name = from->name,
-                                     .format = export_stored(from),
-                                     .rank = from->rank,
-                                     .rows = 1,
-                                     .cols = from->shape[from->rank - 1],
-                                     .n_parts = 1};
-        if (!t.format->encode && !from->blocks)
+        const struct sw_format *stored = export_stored(from);
+        if (!stored->encode && !from->blocks)
             return sw_fail(SW_EMODEL, "tensor '%s' is of a type that cannot be written",
                            from->name);
-        for (int d = 0; d < from->rank; d++)
-            t.shape[d] = from->shape[d];
-        t.rows = sw_tensor_elements(from) / t.cols;
-        if (from->rank == 1) {
-            t.rows = t.cols;
-            t.cols = 1;
-        }
-        t.parts = sw_arena_take(&e->out->arena, sizeof(struct sw_tensor *));
-        if (!t.parts)
-            return export_no_memory();
-        t.parts[0] = from;
-        SW_TRY(export_add(e, &t));
+        SW_TRY(export_again(e, from, stored));
     }
     return SW_OK;
 }
@@ -268,7 +329,7 @@ static enum sw_status export_tensors(struct exporting *e)
     const struct sw_weight_spec *specs;
     for (int layer = SW_GLOBAL; layer < e->model->dims.n_layers; layer++) {
         const size_t n = sw_model_weights(e->model, layer, &specs);
-        SW_TRY(export_specs(e, specs, n));
+        SW_TRY(e->family ? export_specs(e, specs, n) : export_specs_again(e, specs, n));
     }
     return e->family ? export_rope(e) : export_rest(e);
 }

@@ -20,18 +20,34 @@ static void gguf_set_shape(const int64_t *shape, int rank, struct sw_tensor *to)
     }
 }
 
-/* Whether it is of all experts of a layer, or of all heads; *end is what stands behind the stack's
- * name. */
-static bool gguf_is_stack(const struct sw_gguf_tensor *from, const char **end)
+/* What stands behind the stack's name; NULL: it is no stack of experts or heads, nor of one. */
+static const char *gguf_behind_stack(const char *name)
 {
     static const char *const stacks[] = {"_exps", ".attn_k_b", ".attn_v_b"};
-    *end = "";
     for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
-        const char *at = strstr(from->name, stacks[i]);
-        *end = at ? at + strlen(stacks[i]) : *end;
+        const char *at = strstr(name, stacks[i]);
+        if (at)
+            return at + strlen(stacks[i]);
     }
-    return (from->rank == 3 && strcmp(*end, ".weight") == 0) ||
-           (from->rank == 2 && !from->blocks && strcmp(*end, ".bias") == 0);
+    return NULL;
+}
+
+/* Whether it is of all experts of a layer, or of all heads. */
+static bool gguf_is_stack(const struct sw_gguf_tensor *from)
+{
+    const char *end = gguf_behind_stack(from->name);
+    return end && ((from->rank == 3 && strcmp(end, ".weight") == 0) ||
+                   (from->rank == 2 && !from->blocks && strcmp(end, ".bias") == 0));
+}
+
+const char *sw_gguf_stack_part(const char *name)
+{
+    const char *part = gguf_behind_stack(name);
+    unsigned number;
+    char suffix[8];
+    int end = 0;
+    return part && sscanf(part, ".%9u.%7[a-z]%n", &number, suffix, &end) == 2 && !part[end] ? part
+                                                                                            : NULL;
 }
 
 /* "blk.0.ffn_up_exps.weight" of E experts: "blk.0.ffn_up_exps.E.weight" each. */
@@ -79,14 +95,13 @@ static enum sw_status gguf_add_tensors(const struct sw_gguf *gguf, int file, str
 {
     for (size_t i = 0; i < gguf->n_tensors; i++) {
         const struct sw_gguf_tensor *from = gguf->tensors + i;
-        const char *end;
         struct sw_tensor to = {.name = from->name,
                                .dtype = from->dtype,
                                .blocks = from->blocks,
                                .file = file,
                                .offset = from->offset};
-        if (gguf_is_stack(from, &end)) {
-            SW_TRY(gguf_add_experts(from, end, &to, out));
+        if (gguf_is_stack(from)) {
+            SW_TRY(gguf_add_experts(from, gguf_behind_stack(from->name), &to, out));
             continue;
         }
         char name[EXPERT_NAME_MAX];

@@ -15,4 +15,8 @@
 enum sw_status sw_gguf_tensors(const struct sw_gguf *gguf, const struct sw_source *source,
                                struct sw_tensors *out);
 
+/* What stands behind the stack in the name of one of its parts, as ".3.weight"; NULL: it is none.
+ */
+const char *sw_gguf_stack_part(const char *name);
+
 #endif

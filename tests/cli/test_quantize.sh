@@ -84,6 +84,23 @@ for name in opt gptj qwen3_moe_sparse_step; do
 done
 ls refused.gguf* >/dev/null 2>&1 && fail "a refused model leaves files"
 
+# GGUF files of llama.cpp's converter, of families that it names otherwise than ours, with stacks of biases and
+# heads, layers that only guess and convolutions: the same names, shapes and logits.
+for name in deepseek_v3 falcon_40b gemma4_moe glm4_moe_guesses gpt_oss qwen3_5_moe qwen3_next_by_head t5; do
+    source=()
+    [ $name = t5 ] && source=(--source 1,2,3)
+    sw quantize "$models/gguf/$name/model.gguf" "$name.gguf" --weights f32
+    expect 0 "quantize $name, a GGUF file"
+    for file in "$models/gguf/$name/model.gguf" "$name.gguf"; do
+        sw trace "$file" -w f32 --tokens $tokens ${source[@]+"${source[@]}"} --dump "$(basename "$file").dump"
+        expect 0 "a trace of $file"
+        tensors "$file" | cut -d' ' -f1,3- | sort >"$(basename "$file").list"
+    done
+    cmp model.gguf.dump "$name.gguf.dump" || fail "$name, a GGUF file: other logits"
+    cmp model.gguf.list "$name.gguf.list" || fail "$name, a GGUF file: other tensors"
+    rm "$name.gguf"
+done
+
 # Blocks: the same bits as --weights makes of the folder, and one byte as another from a GGUF file.
 mkdir config folder
 cat >config/config.json <<'J'
