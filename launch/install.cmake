@@ -67,12 +67,12 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_SOURCE_DIR}/launch/cpack.cmake)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
-# What the program is linked to, by dpkg-shlibdeps; mpirun is started by its name. CUDA's libraries belong
-# to no package of Debian, so with them the list has to be made by hand.
+# What the program and the GPU library are linked to, by dpkg-shlibdeps, which leaves out what belongs to
+# no package, as CUDA's own libraries may; mpirun is started by its name.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "openmpi-bin")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "slurm-client")
 find_program(DPKG_SHLIBDEPS dpkg-shlibdeps)
-if(DPKG_SHLIBDEPS AND NOT CUDA)
+if(DPKG_SHLIBDEPS)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 endif()
 include(CPack)

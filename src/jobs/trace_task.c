@@ -12,7 +12,7 @@
 #define ITEMS_MAX 8192         /* lines under way, the same */
 
 /* The tensors of struct sw_shards_options, as far as they are chosen. */
-enum kind { HIDDEN, LOGITS, TOP_IDS, TOP_LOGPROBS, KINDS };
+enum { HIDDEN, LOGITS, TOP_IDS, TOP_LOGPROBS, KINDS };
 
 struct sw_trace_item {
     struct sw_job *job;
@@ -84,7 +84,7 @@ static bool trace_full(const struct sw_job *job)
 /* ---- values */
 
 /* Bytes of a position of a tensor; 0: it is not chosen. */
-static size_t trace_width(const struct sw_trace_job *t, enum kind kind)
+static size_t trace_width(const struct sw_trace_job *t, int kind)
 {
     const struct sw_trace_choice *c = &t->choice;
     const size_t widths[KINDS] = {(size_t)c->n_layers * (size_t)t->hidden * sizeof(float),
@@ -115,7 +115,7 @@ static enum sw_status trace_item_reserve(struct sw_trace_item *item)
 
 /* Copies values of a text's position to where they are wanted: `bytes` bytes, `offset` within the
  * tensor's position. */
-static void trace_item_place(struct sw_trace_item *item, enum kind kind, int64_t position,
+static void trace_item_place(struct sw_trace_item *item, int kind, int64_t position,
                              const void *data, size_t offset, size_t bytes)
 {
     const struct sw_trace_choice *c = &trace_of(item)->choice;
