@@ -69,7 +69,9 @@ static enum sw_status choice_take_token(void *owner, const struct sw_sampled *to
     const struct sw_line_request *r = &c->g->request;
     const size_t before = c->completion.ids.count;
     SW_TRY(sw_completion_push(&c->completion, token, stop));
-    if (r->sampling.logprobs >= 0 && c->completion.ids.count > before)
+    /* After an echo, what ends the text is told, too: who asks for one token, as
+     * lm-evaluation-harness does, takes the last one for it, and all before for the prompt's. */
+    if (r->sampling.logprobs >= 0 && (c->completion.ids.count > before || r->echo))
         sw_answer_logprobs_push(&c->logprobs, token, false);
     if (r->stream && c->completion.text.length > c->sent)
         sw_reply_event(c, false);

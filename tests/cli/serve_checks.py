@@ -221,6 +221,10 @@ def scores(context, continuation, file):
         assert p["text_offset"][1] == len(p["tokens"][0])
     alone = complete(context + continuation, max_tokens=0, logprobs=1, echo=True)
     assert alone["choices"][0]["logprobs"]["token_logprobs"] == p["token_logprobs"][:-1]
+    # A text that ends at once: its end is the one token behind the prompt's.
+    (ended,) = complete(context + continuation, max_tokens=1, logprobs=1, echo=True, logit_bias={"0": 100})["choices"]
+    assert ended["finish_reason"] == "stop", ended
+    assert ended["logprobs"]["token_logprobs"][:-1] == p["token_logprobs"][:-1], ended
 
 
 def refused(status, body, word, path="/v1/completions", **more):
