@@ -50,21 +50,30 @@ static enum sw_status add_byte_merge(struct sw_tokenizer *tok, const struct sw_t
     return sw_add_text_merge(tok, merge, left, space + 1, n - left - 1, scratch);
 }
 
-static enum sw_status add_byte_pieces(struct sw_tokenizer *tok, const struct sw_token_table *table,
-                                      struct sw_strbuf scratch[3])
+typedef enum sw_status add_piece(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                 size_t i, struct sw_strbuf *scratch);
+
+/* All pieces, each by `add`, and then the merges of them. */
+static enum sw_status add_pieces(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                 add_piece *add)
 {
-    for (size_t i = 0; i < table->n_tokens; i++)
-        SW_TRY(add_byte_token(tok, table, i, scratch));
-    SW_TRY(sw_vocab_index(&tok->vocab));
-    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, table->n_merges));
-    for (size_t i = 0; i < table->n_merges; i++)
-        SW_TRY(add_byte_merge(tok, table, i, scratch));
-    return SW_OK;
+    struct sw_strbuf scratch[3] = {{0}};
+    enum sw_status status = SW_OK;
+    for (size_t i = 0; i < table->n_tokens && status == SW_OK; i++)
+        status = add(tok, table, i, scratch);
+    if (status == SW_OK)
+        status = sw_vocab_index(&tok->vocab);
+    if (status == SW_OK)
+        status = sw_bpe_reserve_merges(&tok->bpe, table->n_merges);
+    for (size_t i = 0; i < table->n_merges && status == SW_OK; i++)
+        status = add_byte_merge(tok, table, i, scratch);
+    for (size_t i = 0; i < 3; i++)
+        sw_strbuf_free(&scratch[i]);
+    return status;
 }
 
 static enum sw_status make_byte_level(struct sw_tokenizer *tok, const struct sw_token_table *table)
 {
-    struct sw_strbuf scratch[3] = {{0}};
     const struct sw_token_pre *pre;
     SW_TRY(sw_token_pre_find(table->pre, &pre));
     for (size_t i = 0; i < SW_TOKEN_PRE_PATTERNS && pre->patterns[i]; i++)
@@ -72,15 +81,13 @@ static enum sw_status make_byte_level(struct sw_tokenizer *tok, const struct sw_
     tok->pre.byte_level = true;
     if (pre->nfc)
         SW_TRY(sw_normalizer_add_nfc(&tok->normalizer));
-    const enum sw_status status = add_byte_pieces(tok, table, scratch);
-    for (size_t i = 0; i < 3; i++)
-        sw_strbuf_free(&scratch[i]);
+    SW_TRY(add_pieces(tok, table, add_byte_token));
     tok->bpe.bytes = true;
     tok->bpe.ignore_merges = pre->ignore_merges;
     tok->add_bos = pre->add_bos;
     tok->decoder.byte_level = true;
     sw_find_byte_pieces(tok, false);
-    return status;
+    return SW_OK;
 }
 
 /* ---- BPE of whole texts (Gemma 4): U+2581 for a space, and bytes of what no piece has */
@@ -98,27 +105,11 @@ static enum sw_status add_plain_piece(struct sw_tokenizer *tok, const struct sw_
     return sw_vocab_set(&tok->vocab, (int64_t)i, piece, n, false);
 }
 
-static enum sw_status add_plain_pieces(struct sw_tokenizer *tok, const struct sw_token_table *table,
-                                       struct sw_strbuf scratch[3])
-{
-    for (size_t i = 0; i < table->n_tokens; i++)
-        SW_TRY(add_plain_piece(tok, table, i, scratch));
-    SW_TRY(sw_vocab_index(&tok->vocab));
-    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, table->n_merges));
-    for (size_t i = 0; i < table->n_merges; i++)
-        SW_TRY(add_byte_merge(tok, table, i, scratch));
-    return SW_OK;
-}
-
 static enum sw_status make_merged(struct sw_tokenizer *tok, const struct sw_token_table *table)
 {
-    struct sw_strbuf scratch[3] = {{0}};
     const struct sw_sentencepiece_rules rules = {
         .prefix = SW_PREFIX_NEVER, .escape_whitespaces = true, .whole = &tok->bpe.whole};
-    const enum sw_status status = add_plain_pieces(tok, table, scratch);
-    for (size_t i = 0; i < 3; i++)
-        sw_strbuf_free(&scratch[i]);
-    SW_TRY(status);
+    SW_TRY(add_pieces(tok, table, add_plain_piece));
     tok->bpe.byte_fallback = tok->bpe.fuse_unk = true;
     tok->bpe.unk = (int32_t)table->unk;
     tok->add_bos = true;
