@@ -49,8 +49,8 @@ static double worked_rate(const struct worked *worked, int n)
     return sum;
 }
 
-#define FLUSHED_MIN ((size_t)8 << 20) /* bytes of a block; starting and ending weigh more in less  \
-                                       */
+/* Bytes of a block: starting and ending weigh more in less. */
+#define FLUSHED_MIN ((size_t)8 << 20)
 
 #if defined(__x86_64__)
 static bool can_flush(void)
