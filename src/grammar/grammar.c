@@ -3,16 +3,33 @@
 
 #include "grammar/grammar_impl.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Where the text is read. */
 struct reader {
-    const char *at, *end;
+    const char *begin, *at, *end;
     int line, depth;
     struct sw_builder *b;
 };
+
+/* Fails with the place in the text; columns count from 1, in characters. */
+static enum sw_status __attribute__((format(printf, 2, 3)))
+fault(const struct reader *r, const char *format, ...)
+{
+    char words[256];
+    int column = 1;
+    for (const char *c = r->at; c > r->begin && c[-1] != '\n'; c--)
+        column += ((unsigned char)c[-1] & 0xc0) != 0x80;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    return sw_fail(SW_EINPUT, "line %d, column %d: %s", r->line, column, words);
+}
 
 int sw_builder_emit(struct sw_builder *b, struct sw_op op)
 {
@@ -35,7 +52,7 @@ static enum sw_status emit(struct reader *r, struct sw_op op, int *at)
     const int index = sw_builder_emit(r->b, op);
     if (at)
         *at = index;
-    return index >= 0 ? SW_OK : sw_fail(SW_EINPUT, "line %d: the grammar is too large", r->line);
+    return index >= 0 ? SW_OK : fault(r, "the grammar is too large");
 }
 
 /* An op that goes on with the next one until it becomes something else. */
@@ -47,12 +64,12 @@ static enum sw_status emit_space(struct reader *r, int *at)
 static enum sw_status wrong(const struct reader *r, const char *expected)
 {
     if (r->at == r->end)
-        return sw_fail(SW_EINPUT, "line %d: expected %s, found the end", r->line, expected);
+        return fault(r, "expected %s, found the end", expected);
     const unsigned char c = (unsigned char)*r->at;
-    return c >= 0x20 && c < 0x7f
-               ? sw_fail(SW_EINPUT, "line %d: expected %s, found '%c'", r->line, expected, c)
-               : sw_fail(SW_EINPUT, "line %d: expected %s, found byte 0x%02x", r->line, expected,
-                         c);
+    if (c == '\n')
+        return fault(r, "expected %s, found the end of the line", expected);
+    return c >= 0x20 && c < 0x7f ? fault(r, "expected %s, found '%c'", expected, c)
+                                 : fault(r, "expected %s, found byte 0x%02x", expected, c);
 }
 
 static bool is_next(const struct reader *r, char c)
@@ -102,7 +119,7 @@ static enum sw_status read_name(struct reader *r, int *rule)
         if (b->rules[*rule].n == n && memcmp(b->rules[*rule].name, name, n) == 0)
             return SW_OK;
     if (b->n_rules == SW_GRAMMAR_RULES_MAX)
-        return sw_fail(SW_EINPUT, "line %d: more than %d rules", r->line, SW_GRAMMAR_RULES_MAX);
+        return fault(r, "more than %d rules", SW_GRAMMAR_RULES_MAX);
     b->rules[b->n_rules++] = (struct sw_rule){name, n, r->line, -1};
     return SW_OK;
 }
@@ -165,7 +182,7 @@ static enum sw_status read_char(struct reader *r, uint32_t *out)
             SW_TRY(read_hex(r, escapes[i].digits, out));
     }
     if (*out > 0x10ffff || (*out >= 0xd800 && *out <= 0xdfff))
-        return sw_fail(SW_EINPUT, "line %d: U+%04X is not a character", r->line, *out);
+        return fault(r, "U+%04X is not a character", *out);
     return SW_OK;
 }
 
@@ -187,8 +204,7 @@ static enum sw_status read_class(struct reader *r)
     const bool invert = take(r, '^');
     while (!take(r, ']')) {
         if (n == SW_CLASS_RANGES_MAX)
-            return sw_fail(SW_EINPUT, "line %d: more than %d characters in a class", r->line,
-                           SW_CLASS_RANGES_MAX);
+            return fault(r, "more than %d characters in a class", SW_CLASS_RANGES_MAX);
         struct sw_char_range *range = &ranges[n++];
         SW_TRY(read_char(r, &range->low));
         range->high = range->low;
@@ -197,8 +213,7 @@ static enum sw_status read_class(struct reader *r)
             SW_TRY(read_char(r, &range->high));
         }
         if (range->high < range->low)
-            return sw_fail(SW_EINPUT, "line %d: a range of characters ends before it begins",
-                           r->line);
+            return fault(r, "a range of characters ends before it begins");
     }
     return sw_builder_emit_class(r->b, ranges, n, invert);
 }
@@ -220,7 +235,7 @@ static enum sw_status read_item(struct reader *r)
         return emit(r, (struct sw_op){.kind = SW_OP_CALL, .a = rule}, NULL);
     }
     if (r->depth == SW_GRAMMAR_GROUPS_MAX)
-        return sw_fail(SW_EINPUT, "line %d: groups deeper than %d", r->line, SW_GRAMMAR_GROUPS_MAX);
+        return fault(r, "groups deeper than %d", SW_GRAMMAR_GROUPS_MAX);
     r->depth++;
     SW_TRY(read_alternatives(r));
     r->depth--;
@@ -234,8 +249,7 @@ static enum sw_status read_count(struct reader *r, int *out)
     for (*out = 0; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
         *out = 10 * *out + (*r->at - '0');
         if (*out > SW_GRAMMAR_REPEAT_MAX)
-            return sw_fail(SW_EINPUT, "line %d: repeated more than %d times", r->line,
-                           SW_GRAMMAR_REPEAT_MAX);
+            return fault(r, "repeated more than %d times", SW_GRAMMAR_REPEAT_MAX);
     }
     return SW_OK;
 }
@@ -270,8 +284,7 @@ static enum sw_status read_times(struct reader *r, int *least, int *most)
     if (!take(r, '}'))
         return wrong(r, "'}'");
     if (*most >= 0 && *most < *least)
-        return sw_fail(SW_EINPUT, "line %d: {%d,%d}: the least is above the most", r->line, *least,
-                       *most);
+        return fault(r, "{%d,%d}: the least is above the most", *least, *most);
     return SW_OK;
 }
 
@@ -375,8 +388,8 @@ static enum sw_status read_rule(struct reader *r)
     r->at += 3;
     struct sw_rule *defined = &r->b->rules[rule];
     if (defined->entry >= 0)
-        return sw_fail(SW_EINPUT, "line %d: a second rule \"%.*s\"", r->line,
-                       (int)(defined->n < 60 ? defined->n : 60), defined->name);
+        return fault(r, "a second rule \"%.*s\"", (int)(defined->n < 60 ? defined->n : 60),
+                     defined->name);
     defined->entry = r->b->n_ops;
     SW_TRY(read_alternatives(r));
     SW_TRY(emit(r, (struct sw_op){.kind = SW_OP_RETURN}, NULL));
@@ -407,7 +420,7 @@ enum sw_status sw_grammar_parse(const char *text, size_t n, struct sw_grammar **
     else if (n > SW_GRAMMAR_TEXT_MAX)
         status = sw_fail(SW_EINPUT, "%zu bytes; a grammar may have %u", n, SW_GRAMMAR_TEXT_MAX);
     if (status == SW_OK) {
-        struct reader r = {.at = text, .end = text + n, .line = 1, .b = b};
+        struct reader r = {.begin = text, .at = text, .end = text + n, .line = 1, .b = b};
         status = read_grammar(&r, &root);
     }
     if (status == SW_OK) {

@@ -42,8 +42,8 @@ struct sw_grammar {
     int start; /* the first op of root */
 };
 
-/* SW_EINPUT says what is wrong and in which line: not GBNF, an unknown rule, no root, left
- * recursion, or too large. The caller frees *out. */
+/* SW_EINPUT says what is wrong, in which line and (of its text) column: not GBNF, an unknown rule,
+ * no root, left recursion, or too large. The caller frees *out. */
 enum sw_status sw_grammar_parse(const char *text, size_t n, struct sw_grammar **out);
 void sw_grammar_free(struct sw_grammar *grammar);
 

@@ -93,8 +93,10 @@ static enum sw_status check_cycles(struct check *c)
             const int callee = c->edges[next[r]++];
             if (state[callee] == OPEN)
                 status = sw_fail(SW_EINPUT,
-                                 "rule \"%.*s\" begins with itself; write what repeats with * or +",
-                                 (int)c->b->rules[callee].n, c->b->rules[callee].name);
+                                 "line %d: rule \"%.*s\" begins with itself; write what repeats "
+                                 "with * or +",
+                                 c->b->rules[callee].line, (int)c->b->rules[callee].n,
+                                 c->b->rules[callee].name);
             if (state[callee] != NEW)
                 continue;
             state[callee] = OPEN;

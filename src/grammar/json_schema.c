@@ -5,36 +5,29 @@
 #include "grammar/grammar.h"
 #include "grammar/json_schema_impl.h"
 
-#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
-#define SCHEMAS_MAX 1000 /* schemas in a schema */
 #define DEPTH_MAX 64
-#define VALUES_MAX 1000 /* members of one object */
 #define ITEMS_MAX 1000  /* of minItems, maxItems */
 #define LENGTH_MAX 4096 /* of minLength, maxLength */
 
-struct converter {
-    const json_t *root;
-    struct sw_strbuf *out;
-    struct {
-        const json_t *schema;
-        int rule;
-    } done[SCHEMAS_MAX];
-    int n_done, n_rules, depth;
-    json_t *made; /* list of the schemas that "allOf" made; NULL: none */
-};
-
-/* Rules that every grammar ends with. */
+/*
+ * Rules that every grammar ends with. White space is where a text laid out by hand has it: one
+ * space, or a new line and its indent, between members; one space behind a colon. More would be
+ * allowed by JSON, but a small model fills its tokens with it.
+ */
 static const char basics[] = "string ::= \"\\\"\" " SW_JSON_CHAR "* \"\\\"\"\n"
                              "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,14})\n"
                              "number ::= integer (\".\" [0-9]{1,15})? ([eE] [+\\-]? [0-9]{1,2})?\n"
                              "boolean ::= \"true\" | \"false\"\n"
                              "null ::= \"null\"\n"
-                             "ws ::= (\" \" | \"\\n\" \" \"{0,20})?\n"
-                             "pair ::= string \":\" ws value ws\n"
-                             "object ::= \"{\" ws (pair (\",\" ws pair)*)? \"}\"\n"
-                             "array ::= \"[\" ws (value ws (\",\" ws value ws)*)? \"]\"\n"
+                             "before ::= [ \\n]?\n"
+                             "gap ::= (\" \" | \"\\n\" \" \"{0,8})?\n"
+                             "colon ::= \":\" \" \"?\n"
+                             "pair ::= string colon value\n"
+                             "object ::= \"{\" (gap pair (\",\" gap pair)* gap)? \"}\"\n"
+                             "array ::= \"[\" (gap value (\",\" gap value)* gap)? \"]\"\n"
                              "value ::= string | number | boolean | null | object | array\n";
 
 /* Members of a schema, and the types that they imply where "type" is absent. */
@@ -76,10 +69,10 @@ static const struct {
                 {"writeOnly", -2}};
 #define N_KEYWORDS (sizeof keywords / sizeof keywords[0])
 
-static enum sw_status convert(struct converter *c, const json_t *schema, struct sw_strbuf *body);
+static enum sw_status convert(struct sw_schema_converter *c, const json_t *schema,
+                              struct sw_strbuf *body);
 
-/* Adds a rule; its name is "r" and the number. */
-static void converter_put_rule(struct converter *c, int rule, const struct sw_strbuf *body)
+void sw_schema_put_rule(struct sw_schema_converter *c, int rule, const struct sw_strbuf *body)
 {
     sw_strbuf_printf(c->out, "r%d ::= ", rule);
     sw_strbuf_append(c->out, body->text ? body->text : "\"\"", body->text ? body->length : 2);
@@ -87,25 +80,15 @@ static void converter_put_rule(struct converter *c, int rule, const struct sw_st
     c->out->failed = c->out->failed || body->failed;
 }
 
-static enum sw_status converter_put_name(const char *name, struct sw_strbuf *body)
-{
-    json_t *text = json_string(name);
-    const enum sw_status status =
-        text ? sw_json_put_value(text, body) : sw_fail(SW_ENOMEM, "no memory for a schema");
-    json_decref(text);
-    return status;
-}
-
-/* Adds the rule of a schema, and its name to `body`. */
-static enum sw_status converter_put_schema(struct converter *c, const json_t *schema,
-                                           struct sw_strbuf *body)
+enum sw_status sw_schema_put(struct sw_schema_converter *c, const json_t *schema,
+                             struct sw_strbuf *body)
 {
     for (int i = 0; i < c->n_done; i++)
         if (c->done[i].schema == schema) {
             sw_strbuf_printf(body, "r%d ", c->done[i].rule);
             return SW_OK;
         }
-    if (c->n_done == SCHEMAS_MAX || c->out->length > SW_GRAMMAR_TEXT_MAX)
+    if (c->n_done == SW_SCHEMAS_MAX || c->out->length > SW_GRAMMAR_TEXT_MAX)
         return sw_fail(SW_EINPUT, "the schema is too large");
     if (c->depth == DEPTH_MAX)
         return sw_fail(SW_EINPUT, "the schema is nested deeper than %d", DEPTH_MAX);
@@ -117,11 +100,23 @@ static enum sw_status converter_put_schema(struct converter *c, const json_t *sc
     const enum sw_status status = convert(c, schema, &own);
     c->depth--;
     if (status == SW_OK) {
-        converter_put_rule(c, rule, &own);
+        sw_schema_put_rule(c, rule, &own);
         sw_strbuf_printf(body, "r%d ", rule);
     }
     sw_strbuf_free(&own);
     return status;
+}
+
+enum sw_status sw_schema_put_at(struct sw_schema_converter *c, const char *member, const char *name,
+                                const json_t *schema, struct sw_strbuf *body)
+{
+    const size_t here = c->place.length;
+    sw_strbuf_printf(&c->place, "/%s", member);
+    for (const char *at = name ? name : ""; *at; at++)
+        sw_strbuf_printf(&c->place, *at == '~' ? "~0" : *at == '/' ? "~1" : "%c", *at);
+    SW_TRY(sw_schema_put(c, schema, body)); /* a failure leaves the place to be told */
+    c->place.length = here;
+    return SW_OK;
 }
 
 /* A whole number of a schema; `out` keeps its value where it is absent. */
@@ -137,7 +132,7 @@ static enum sw_status schema_count(const json_t *schema, const char *name, int m
     return SW_OK;
 }
 
-static enum sw_status convert_string(struct converter *c, const json_t *schema,
+static enum sw_status convert_string(struct sw_schema_converter *c, const json_t *schema,
                                      struct sw_strbuf *body)
 {
     const json_t *pattern = json_object_get(schema, "pattern");
@@ -173,7 +168,7 @@ static enum sw_status convert_string(struct converter *c, const json_t *schema,
     return SW_OK;
 }
 
-static enum sw_status convert_array(struct converter *c, const json_t *schema,
+static enum sw_status convert_array(struct sw_schema_converter *c, const json_t *schema,
                                     struct sw_strbuf *body)
 {
     const json_t *items = json_object_get(schema, "items");
@@ -184,206 +179,19 @@ static enum sw_status convert_array(struct converter *c, const json_t *schema,
     if (most >= 0 && most < least)
         return sw_fail(SW_EINPUT, "\"maxItems\" is below \"minItems\"");
     if (most == 0) {
-        sw_strbuf_puts(body, "\"[\" ws \"]\" ");
+        sw_strbuf_puts(body, "\"[\" \"]\" ");
         return SW_OK;
     }
-    const enum sw_status status =
-        items ? converter_put_schema(c, items, &item) : (sw_strbuf_puts(&item, "value "), SW_OK);
+    const enum sw_status status = items ? sw_schema_put_at(c, "items", NULL, items, &item)
+                                        : (sw_strbuf_puts(&item, "value "), SW_OK);
     if (status == SW_OK) {
-        sw_strbuf_printf(body, "\"[\" ws (%sws (\",\" ws %sws)", item.text ? item.text : "",
+        sw_strbuf_printf(body, "\"[\" (gap %s(\",\" gap %s)", item.text ? item.text : "",
                          item.text ? item.text : "");
-        if (most < 0)
-            sw_strbuf_printf(body, "{%d,})%s \"]\" ", least > 0 ? least - 1 : 0, least ? "" : "?");
-        else
-            sw_strbuf_printf(body, "{%d,%d})%s \"]\" ", least > 0 ? least - 1 : 0, most - 1,
-                             least ? "" : "?");
+        sw_strbuf_printf(body, most < 0 ? "{%d,} gap)" : "{%d,%d} gap)", least > 0 ? least - 1 : 0,
+                         most - 1);
+        sw_strbuf_puts(body, least > 0 ? " \"]\" " : "? \"]\" ");
     }
     sw_strbuf_free(&item);
-    return status;
-}
-
-/* ---- objects */
-
-/*
- * Names that are none of `names` and begin with the first n bytes of names[0], as rules: after each
- * byte that goes on as one of them comes the rest of the others. Returns the rule.
- */
-static int put_other_names(struct converter *c, const char *const *names, int n_names, size_t n)
-{
-    struct sw_strbuf body = {0}, others = {0};
-    const int rule = c->n_rules++;
-    bool is_name = false;
-    for (int i = 0; i < n_names && c->n_rules < SW_GRAMMAR_RULES_MAX; i++) {
-        const char *next[VALUES_MAX];
-        int n_next = 0;
-        const char byte = names[i][n];
-        bool is_first = true;
-        is_name = is_name || byte == '\0';
-        for (int j = 0; j < i; j++)
-            is_first = is_first && names[j][n] != byte;
-        if (byte == '\0' || !is_first)
-            continue;
-        for (int j = i; j < n_names; j++)
-            if (names[j][n] == byte)
-                next[n_next++] = names[j];
-        sw_gbnf_put_char(&others, (unsigned char)byte);
-        sw_strbuf_puts(&body, "\"");
-        sw_gbnf_put_char(&body, (unsigned char)byte);
-        sw_strbuf_printf(&body, "\" r%d | ", put_other_names(c, next, n_next, n + 1));
-    }
-    sw_strbuf_printf(&body, "[^\"\\\\\\x00-\\x1f\\x7f%s] [^\"\\\\\\x00-\\x1f\\x7f]*",
-                     others.text ? others.text : "");
-    if (!is_name && n > 0)
-        sw_strbuf_puts(&body, " | \"\"");
-    converter_put_rule(c, rule, &body);
-    sw_strbuf_free(&body);
-    sw_strbuf_free(&others);
-    return rule;
-}
-
-/* A pair of a name that "properties" does not have; its name is added to `body`. */
-static enum sw_status put_other_pair(struct converter *c, const json_t *properties,
-                                     const json_t *schema, struct sw_strbuf *body)
-{
-    const char *names[VALUES_MAX], *name;
-    json_t *value;
-    int n = 0;
-    struct sw_strbuf own = {0};
-    json_object_foreach((json_t *)(uintptr_t)properties, name, value)
-    {
-        for (const char *at = name; *at; at++)
-            if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f || strchr("\"\\", *at))
-                return sw_fail(SW_EINPUT,
-                               "\"additionalProperties\" beside the property \"%.40s\", which is "
-                               "not of plain ASCII, is not supported",
-                               name);
-        if (strlen(name) > 100)
-            return sw_fail(SW_EINPUT, "a property's name of more than 100 bytes");
-        names[n++] = name;
-    }
-    if (n > 0)
-        sw_strbuf_printf(&own, "\"\\\"\" r%d \"\\\"\" \":\" ws ", put_other_names(c, names, n, 0));
-    else
-        sw_strbuf_puts(&own, "string \":\" ws ");
-    enum sw_status status = SW_OK;
-    if (json_is_true(schema))
-        sw_strbuf_puts(&own, "value ");
-    else
-        status = converter_put_schema(c, schema, &own);
-    if (status == SW_OK) {
-        sw_strbuf_puts(&own, "ws ");
-        sw_strbuf_printf(body, "r%d ", c->n_rules);
-        converter_put_rule(c, c->n_rules++, &own);
-    }
-    sw_strbuf_free(&own);
-    return status;
-}
-
-static bool is_required(const json_t *required, const char *name)
-{
-    size_t i;
-    json_t *value;
-    json_array_foreach((json_t *)(uintptr_t)required, i, value)
-    {
-        if (json_is_string(value) && strcmp(json_string_value(value), name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static enum sw_status check_required(const json_t *properties, const json_t *required)
-{
-    size_t i;
-    json_t *value;
-    if (required && !json_is_array(required))
-        return sw_fail(SW_EINPUT, "\"required\" must be a list of names");
-    json_array_foreach((json_t *)(uintptr_t)required, i, value)
-    {
-        if (!json_is_string(value))
-            return sw_fail(SW_EINPUT, "\"required\" must be a list of names");
-        if (!json_object_get(properties, json_string_value(value)))
-            return sw_fail(SW_EINPUT, "\"required\" has \"%.60s\", which is not in \"properties\"",
-                           json_string_value(value));
-    }
-    return SW_OK;
-}
-
-/*
- * Of the members from i on there are two rules: first + i where none came before, first + n + 1 + i
- * after a member. Each goes on with the next ones; what is not required may be left out.
- */
-static enum sw_status put_members(struct converter *c, const json_t *properties,
-                                  const json_t *required, const char *other, int first)
-{
-    const int n = (int)json_object_size(properties);
-    struct sw_strbuf pair = {0}, body = {0};
-    const char *name;
-    json_t *schema;
-    enum sw_status status = SW_OK;
-    int i = 0;
-    json_object_foreach((json_t *)(uintptr_t)properties, name, schema)
-    {
-        const bool may_miss = !is_required(required, name);
-        pair.length = 0;
-        status = converter_put_name(name, &pair);
-        sw_strbuf_puts(&pair, "\":\" ws ");
-        if (status == SW_OK)
-            status = converter_put_schema(c, schema, &pair);
-        if (status != SW_OK)
-            break;
-        for (int after = 0; after < 2; after++) {
-            const int here = first + after * (n + 1) + i;
-            body.length = 0;
-            sw_strbuf_printf(&body, "%s%sws r%d", after ? "\",\" ws " : "", pair.text,
-                             first + n + 1 + i + 1);
-            if (may_miss)
-                sw_strbuf_printf(&body, " | r%d", here + 1);
-            converter_put_rule(c, here, &body);
-        }
-        i++;
-    }
-    for (int after = 0; after < 2 && status == SW_OK; after++) {
-        body.length = 0;
-        if (*other && after)
-            sw_strbuf_printf(&body, "(\",\" ws %s)*", other);
-        else if (*other)
-            sw_strbuf_printf(&body, "(%s(\",\" ws %s)*)?", other, other);
-        else
-            sw_strbuf_puts(&body, "\"\"");
-        converter_put_rule(c, first + after * (n + 1) + n, &body);
-    }
-    sw_strbuf_free(&pair);
-    sw_strbuf_free(&body);
-    return status;
-}
-
-static enum sw_status convert_object(struct converter *c, const json_t *schema,
-                                     struct sw_strbuf *body)
-{
-    const json_t *properties = json_object_get(schema, "properties");
-    const json_t *required = json_object_get(schema, "required");
-    const json_t *more = json_object_get(schema, "additionalProperties");
-    struct sw_strbuf other = {0};
-    const size_t n = json_object_size(properties);
-    if (properties && !json_is_object(properties))
-        return sw_fail(SW_EINPUT, "\"properties\" must be an object");
-    if (more && !json_is_boolean(more) && !json_is_object(more))
-        return sw_fail(SW_EINPUT, "\"additionalProperties\" must be true, false or a schema");
-    if (n > VALUES_MAX)
-        return sw_fail(SW_EINPUT, "\"properties\" has more than %d members", VALUES_MAX);
-    SW_TRY(check_required(properties, required));
-    if (n == 0 && (!more || json_is_true(more)) && !properties) {
-        sw_strbuf_puts(body, "object ");
-        return SW_OK;
-    }
-    const int first = c->n_rules;
-    c->n_rules += 2 * (int)(n + 1);
-    enum sw_status status =
-        more && !json_is_false(more) ? put_other_pair(c, properties, more, &other) : SW_OK;
-    if (status == SW_OK)
-        status = put_members(c, properties, required, other.text ? other.text : "", first);
-    sw_strbuf_printf(body, "\"{\" ws r%d \"}\" ", first);
-    sw_strbuf_free(&other);
     return status;
 }
 
@@ -405,19 +213,19 @@ static enum sw_status convert_number(const json_t *schema, int type, struct sw_s
                                     "for \"type\": \"integer\" only");
 }
 
-static enum sw_status convert_type(struct converter *c, const json_t *schema, int type,
+static enum sw_status convert_type(struct sw_schema_converter *c, const json_t *schema, int type,
                                    struct sw_strbuf *body)
 {
     return type == SW_JSON_STRING   ? convert_string(c, schema, body)
            : type == SW_JSON_ARRAY  ? convert_array(c, schema, body)
-           : type == SW_JSON_OBJECT ? convert_object(c, schema, body)
+           : type == SW_JSON_OBJECT ? sw_schema_object(c, schema, body)
            : type == SW_JSON_NUMBER || type == SW_JSON_INTEGER
                ? convert_number(schema, type, body)
                : convert_basic(sw_json_types[type], body);
 }
 
-static enum sw_status convert_any_of(struct converter *c, const json_t *list, const char *name,
-                                     struct sw_strbuf *body)
+static enum sw_status convert_any_of(struct sw_schema_converter *c, const json_t *list,
+                                     const char *name, struct sw_strbuf *body)
 {
     size_t i;
     json_t *one;
@@ -425,13 +233,15 @@ static enum sw_status convert_any_of(struct converter *c, const json_t *list, co
         return sw_fail(SW_EINPUT, "\"%s\" must be a list of schemas", name);
     json_array_foreach((json_t *)(uintptr_t)list, i, one)
     {
+        char place[32];
+        snprintf(place, sizeof place, "%s/%zu", name, i);
         sw_strbuf_puts(body, i > 0 ? "| " : "");
-        SW_TRY(converter_put_schema(c, one, body));
+        SW_TRY(sw_schema_put_at(c, place, NULL, one, body));
     }
     return SW_OK;
 }
 
-static enum sw_status convert_reference(struct converter *c, const json_t *reference,
+static enum sw_status convert_reference(struct sw_schema_converter *c, const json_t *reference,
                                         struct sw_strbuf *body)
 {
     const char *text = json_string_value(reference);
@@ -439,7 +249,11 @@ static enum sw_status convert_reference(struct converter *c, const json_t *refer
     if (!to)
         return sw_fail(SW_EINPUT, "\"$ref\": \"%.100s\" is not a place in the schema",
                        text ? text : "");
-    return converter_put_schema(c, to, body);
+    const size_t here = c->place.length; /* the reference is told after it */
+    sw_strbuf_printf(&c->place, "%s%s", here ? " -> " : "", text);
+    SW_TRY(sw_schema_put(c, to, body));
+    c->place.length = here;
+    return SW_OK;
 }
 
 bool sw_json_says_nothing(const char *name)
@@ -451,7 +265,7 @@ bool sw_json_says_nothing(const char *name)
 }
 
 /* Objects as one; of one schema, with nothing beside it, any. */
-static enum sw_status convert_all_of(struct converter *c, const json_t *schema,
+static enum sw_status convert_all_of(struct sw_schema_converter *c, const json_t *schema,
                                      struct sw_strbuf *body)
 {
     const json_t *list = json_object_get(schema, "allOf");
@@ -461,13 +275,13 @@ static enum sw_status convert_all_of(struct converter *c, const json_t *schema,
     json_object_foreach((json_t *)(uintptr_t)schema, name, value) alone =
         alone && (value == list || sw_json_says_nothing(name));
     if (alone)
-        return converter_put_schema(c, json_array_get(list, 0), body);
+        return sw_schema_put_at(c, "allOf/0", NULL, json_array_get(list, 0), body);
     if (!c->made && !(c->made = json_array()))
         return sw_fail(SW_ENOMEM, "no memory for a schema");
     const enum sw_status status = sw_json_all_of(c->root, schema, &made);
     if (json_array_append_new(c->made, made) != 0 && status == SW_OK)
         return sw_fail(SW_ENOMEM, "no memory for a schema");
-    return status == SW_OK ? converter_put_schema(c, made, body) : status;
+    return status == SW_OK ? sw_schema_put(c, made, body) : status;
 }
 
 /* Of members that decide alone, the one that the schema has; others beside it are refused. */
@@ -512,7 +326,7 @@ static enum sw_status schema_implied(const json_t *schema, int *type)
     return SW_OK;
 }
 
-static enum sw_status convert_types(struct converter *c, const json_t *schema,
+static enum sw_status convert_types(struct sw_schema_converter *c, const json_t *schema,
                                     struct sw_strbuf *body)
 {
     const json_t *type = json_object_get(schema, "type");
@@ -542,7 +356,8 @@ static enum sw_status convert_types(struct converter *c, const json_t *schema,
 }
 
 /* Appends what the schema accepts. */
-static enum sw_status convert(struct converter *c, const json_t *schema, struct sw_strbuf *body)
+static enum sw_status convert(struct sw_schema_converter *c, const json_t *schema,
+                              struct sw_strbuf *body)
 {
     const char *alone;
     if (json_is_true(schema))
@@ -570,15 +385,18 @@ static enum sw_status converter_end(struct sw_strbuf *out, const char *root)
 
 enum sw_status sw_json_schema_grammar(const json_t *schema, struct sw_strbuf *out)
 {
-    struct converter c = {.root = schema, .out = out};
+    struct sw_schema_converter c = {.root = schema, .out = out};
     struct sw_strbuf body = {0};
-    enum sw_status status = converter_put_schema(&c, schema, &body);
+    enum sw_status status = sw_schema_put(&c, schema, &body);
+    if (status == SW_EINPUT && c.place.length > 0 && !c.place.failed)
+        sw_error_context("at %.300s", c.place.text);
     sw_strbuf_free(&body);
+    sw_strbuf_free(&c.place);
     json_decref(c.made);
-    return status == SW_OK ? converter_end(out, "root ::= ws r0\n") : status;
+    return status == SW_OK ? converter_end(out, "root ::= before r0\n") : status;
 }
 
 enum sw_status sw_json_object_grammar(struct sw_strbuf *out)
 {
-    return converter_end(out, "root ::= ws object\n");
+    return converter_end(out, "root ::= before object\n");
 }

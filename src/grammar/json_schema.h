@@ -1,8 +1,8 @@
 /*
  * A JSON schema as a grammar (GBNF): every text of it is JSON that the schema accepts. The other
  * way round not all: members come in the order of "properties", an object with them has no others
- * unless "additionalProperties" says so, numbers have at most 16 digits, and there is little white
- * space.
+ * unless "additionalProperties" says so, numbers have at most 16 digits, and white space is
+ * a space after a colon, and between members a space, or a new line with up to 8 spaces.
  *
  * Read are type (or a list), properties, required, additionalProperties, items, minItems, maxItems,
  * enum, const, minLength, maxLength, pattern, format (date, time, date-time, uuid), of integers
@@ -24,7 +24,8 @@
 
 #include <jansson.h>
 
-/* SW_EINPUT names what is not supported or wrong. `out` is filled as far as it went. */
+/* SW_EINPUT names what is not supported or wrong, and where in the schema. `out` is filled as far
+ * as it went. */
 enum sw_status sw_json_schema_grammar(const json_t *schema, struct sw_strbuf *out);
 /* Any object. */
 enum sw_status sw_json_object_grammar(struct sw_strbuf *out);

@@ -26,6 +26,34 @@ enum {
     SW_JSON_TYPES
 };
 extern const char *const sw_json_types[]; /* "string", … */
+
+#define SW_SCHEMAS_MAX 1000 /* schemas in a schema */
+
+/* A schema while it becomes rules. */
+struct sw_schema_converter {
+    const json_t *root;
+    struct sw_strbuf *out;
+    struct {
+        const json_t *schema;
+        int rule;
+    } done[SW_SCHEMAS_MAX];
+    int n_done, n_rules, depth;
+    json_t *made;           /* list of the schemas that "allOf" made; NULL: none */
+    struct sw_strbuf place; /* of the schema in hand, as "/properties/a"; "" is the root */
+};
+
+/* Adds the rule of a schema, and its name to `body`. SW_EINPUT, also where it is too large. */
+enum sw_status sw_schema_put(struct sw_schema_converter *c, const json_t *schema,
+                             struct sw_strbuf *body);
+/* The same of one that is in another, as its `member` (with the name after it, unless NULL). */
+enum sw_status sw_schema_put_at(struct sw_schema_converter *c, const char *member, const char *name,
+                                const json_t *schema, struct sw_strbuf *body);
+/* Adds a rule; its name is "r" and the number. */
+void sw_schema_put_rule(struct sw_schema_converter *c, int rule, const struct sw_strbuf *body);
+/* Appends the objects that the schema accepts. SW_EINPUT. */
+enum sw_status sw_schema_object(struct sw_schema_converter *c, const json_t *schema,
+                                struct sw_strbuf *body);
+
 /* The type that a JSON text names; -1: none. */
 int sw_json_type_of(const json_t *name);
 /* Appends the value as JSON writes it, as a text of GBNF. SW_EINPUT. */
