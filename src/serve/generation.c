@@ -39,8 +39,7 @@ static void generation_set_error(struct sw_generation *g, int error, const char 
     snprintf(g->message, sizeof g->message, "%s", message);
 }
 
-/* Writes the answer's end, or an error. */
-static void generation_answer(struct sw_generation *g)
+void sw_generation_answer(struct sw_generation *g)
 {
     if (g->request.stream && sw_exchange_is_begun(g->x))
         sw_reply_end(g);
@@ -97,7 +96,6 @@ static enum sw_status choice_done(void *owner, enum sw_finish finish)
     }
     if (--g->n_left > 0)
         return SW_OK;
-    generation_answer(g);
     sw_server_ended(g);
     return SW_OK;
 }
@@ -164,8 +162,6 @@ void sw_generation_begin(struct sw_generation *g, struct sw_scheduler *scheduler
         sw_generation_cancel(g, scheduler, sw_api_error_status(status), sw_error_message());
         sw_error_clear();
         *over = g->n_left == 0;
-        if (*over)
-            generation_answer(g);
     } else if (g->request.stream) {
         sw_exchange_begin_stream(g->x);
     }
@@ -184,5 +180,4 @@ void sw_generation_cancel(struct sw_generation *g, struct sw_scheduler *schedule
 void sw_generation_fail(struct sw_generation *g, int error, const char *message)
 {
     generation_set_error(g, error, message);
-    generation_answer(g);
 }

@@ -75,7 +75,7 @@ struct sw_generation {
 enum sw_status sw_generation_read(const struct sw_generation_rules *rules, enum sw_form form,
                                   struct sw_exchange *x, struct sw_generation **out,
                                   char param[64]);
-/* Submits its choices. When it cannot run, it has ended with an error: *over is true. */
+/* Submits its choices. When it cannot run, it has an error and is over: *over is true. */
 void sw_generation_begin(struct sw_generation *g, struct sw_scheduler *scheduler, bool *over);
 /*
  * Cancels what is left, for a client that is gone (error 0), or with an error for the client. It
@@ -83,11 +83,13 @@ void sw_generation_begin(struct sw_generation *g, struct sw_scheduler *scheduler
  */
 void sw_generation_cancel(struct sw_generation *g, struct sw_scheduler *scheduler, int error,
                           const char *message);
-/* Answers with the error, at once: the scheduler is not run any more. */
+/* Makes the error its answer, unless it has one: the scheduler is not run any more. */
 void sw_generation_fail(struct sw_generation *g, int error, const char *message);
+/* Writes the end of the answer, or the error. */
+void sw_generation_answer(struct sw_generation *g);
 void sw_generation_free(struct sw_generation *g);
 
-/* Of the server: called when the last choice is done and the answer is written; frees g. */
+/* Of the server: called when the last choice is done; answers, and frees g. */
 void sw_server_ended(struct sw_generation *g);
 
 /* reply.c: the answer of a finished request, not streamed. */

@@ -1,7 +1,5 @@
-/*
- * Owns HTTP by libmicrohttpd: one thread polls its connections, and our own watch for clients that
- * leave while they wait, which libmicrohttpd does not see on a suspended connection.
- */
+/* Owns HTTP by libmicrohttpd: one thread polls its connections, and our own watch for clients that
+ * leave while they wait, which libmicrohttpd does not see on a suspended connection. */
 #include "serve/http.h"
 
 #include "base/clock.h"
@@ -9,6 +7,7 @@
 #include "base/thread_fail.h"
 #include "base/thread_start.h"
 #include "serve/api_error.h"
+#include "serve/bell.h"
 
 #include <microhttpd.h>
 #include <poll.h>
@@ -51,6 +50,7 @@ struct sw_http {
     struct sw_http_options options;
     struct MHD_Daemon *daemon;
     int watch; /* epoll of the connections whose clients wait */
+    struct sw_bell bell;
     pthread_t thread;
     bool is_started;
     struct link *links;
@@ -85,9 +85,13 @@ static void link_set_phase(struct link *link, enum phase phase)
 
 /* ---- answers ---- */
 
+/* By any thread. libmicrohttpd wakes only threads of its own for that. */
 static void http_resume(void *connection)
 {
+    const struct link *link =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
     MHD_resume_connection(connection);
+    sw_bell_ring(&link->http->bell);
 }
 
 /* The next bytes of a stream; sleeps on the connection when there are none. */
@@ -496,16 +500,19 @@ static bool http_is_over(struct sw_http *http)
 static void *http_run(void *context)
 {
     struct sw_http *http = context;
-    struct pollfd fds[2] = {
-        {.fd = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
-         .events = POLLIN},
-        {.fd = http->watch, .events = POLLIN}};
+    struct pollfd fds[] = {
+        {MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, POLLIN, 0},
+        {http->watch, POLLIN, 0},
+        {http->bell.fd, POLLIN, 0}};
     while (!http_is_over(http)) {
         MHD_UNSIGNED_LONG_LONG most = TICK_MS;
         if (MHD_get_timeout(http->daemon, &most) != MHD_YES || most > TICK_MS)
             most = TICK_MS;
-        if (poll(fds, 2, (int)most) > 0 && fds[1].revents)
+        (void)poll(fds, sizeof fds / sizeof fds[0], (int)most);
+        if (fds[1].revents)
             http_take_hangups(http);
+        if (fds[2].revents)
+            sw_bell_answer(&http->bell);
         MHD_run(http->daemon);
         http_tick(http);
     }
@@ -529,16 +536,16 @@ static enum sw_status http_open(struct sw_http *http)
 {
     const struct sw_http_options *o = &http->options;
     http->watch = epoll_create1(EPOLL_CLOEXEC);
-    if (http->watch < 0 || listen(o->socket, 1024) != 0)
+    if (http->watch < 0 || sw_bell_open(&http->bell) != 0 || listen(o->socket, 1024) != 0)
         return sw_fail(SW_EDEVICE, "the HTTP server cannot start; raise the limit of open files "
                                    "(ulimit -n)");
     http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        http_access, http, MHD_OPTION_EXTERNAL_LOGGER, http_log, http, MHD_OPTION_LISTEN_SOCKET,
-        o->socket, MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HEADER_MEMORY, MHD_OPTION_NOTIFY_COMPLETED, http_completed, http,
-        MHD_OPTION_NOTIFY_CONNECTION, http_connection, http, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_access,
+        http, MHD_OPTION_EXTERNAL_LOGGER, http_log, http, MHD_OPTION_LISTEN_SOCKET, o->socket,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
+        MHD_OPTION_NOTIFY_COMPLETED, http_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        http_connection, http, MHD_OPTION_END);
     return http->daemon ? SW_OK
                         : sw_fail(SW_EDEVICE, "the HTTP server cannot start: libmicrohttpd "
                                               "refuses; --verbose says why");
@@ -563,6 +570,7 @@ enum sw_status sw_http_start(const struct sw_http_options *options, struct sw_ht
     if (!http)
         return sw_fail(SW_ENOMEM, "no memory for the HTTP server");
     http->options = *options;
+    http->watch = http->bell.fd = -1;
     enum sw_status status = http_open(http);
     *out = http; /* before the thread, whose routes may ask */
     if (status == SW_OK)
@@ -586,5 +594,6 @@ void sw_http_stop(struct sw_http *http, double seconds)
         MHD_stop_daemon(http->daemon); /* closes the socket, too */
     if (http->watch >= 0)
         close(http->watch);
+    sw_bell_close(&http->bell);
     free(http);
 }

@@ -101,8 +101,7 @@ static void server_link(struct sw_server *s, struct sw_generation *g)
     s->running = g;
 }
 
-/* Counts a request that is over, and frees it. */
-static void server_count(struct sw_server *s, struct sw_generation *g)
+static void server_count(struct sw_server *s, const struct sw_generation *g)
 {
     const double seconds = sw_clock() - g->begun;
     const bool left = sw_exchange_is_abandoned(g->x);
@@ -115,13 +114,15 @@ static void server_count(struct sw_server *s, struct sw_generation *g)
         s->state.prompt_tokens += (int64_t)g->prompts[i].ids.count;
     s->request_s = s->request_s > 0 ? 0.9 * s->request_s + 0.1 * seconds : seconds;
     pthread_mutex_unlock(&s->lock);
-    sw_generation_free(g);
 }
 
+/* Counted before it is answered: its client may come again at once, and there is room. */
 void sw_server_ended(struct sw_generation *g)
 {
     server_unlink(g);
     server_count(g->server, g);
+    sw_generation_answer(g);
+    sw_generation_free(g);
 }
 
 static void server_begin(struct sw_server *s, struct sw_generation *g)

@@ -401,6 +401,12 @@ def stream(prompt, expected):
             assert sum((p[name] for p in parts if p), []) == values, name
     refused(400, {"prompt": "x" * 5000, "stream": True}, "room for")
     refused(400, {"prompt": "x", "stream": 1}, "stream")
+    begins = [time.monotonic()]
+    for _ in range(4):
+        events({"prompt": prompt, "max_tokens": 1})
+        begins.append(time.monotonic())
+    took = [b - a for a, b in zip(begins, begins[1:])]
+    assert min(took) < 0.15, f"an idle server takes {took} s; its clock is looked at each 0.2 s"
 
 
 def chat(expected):
