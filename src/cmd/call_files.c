@@ -18,6 +18,8 @@ static enum sw_status call_files_add(const struct sw_call *call, const char *in,
     SW_TRY(sw_file_set_read(set, "--file", o->file));
     SW_TRY(sw_file_set_read(set, "--cluster", o->cluster));
     SW_TRY(sw_file_set_read(set, "--popularity", o->popularity));
+    SW_TRY(sw_file_set_read(set, "--grammar", o->grammar));
+    SW_TRY(sw_file_set_read(set, "--json-schema", o->json_schema));
     SW_TRY(sw_file_set_write(set, "OUT", out));
     SW_TRY(sw_file_set_write(set, "OUT.job", manifest));
     const struct {

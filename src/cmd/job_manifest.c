@@ -47,7 +47,7 @@ enum sw_status sw_jobs_manifest(const struct sw_call *call, const struct sw_tens
         json_pack("{s:s, s:s, s:i}", "--weights", sw_weight_choice_text(&o->weights, weights),
                   "--kv", manifest_dtype_name(o->kv), "--context", o->context);
     if (options)
-        verb->options(o, options);
+        verb->options(o, verb->owner, options);
     *manifest = json_pack("{s:s, s:{s:s, s:I, s:s}, s:o, s:o}", "verb", verb->name, "input", "path",
                           call->arguments[1], "bytes", (json_int_t)scan->bytes, "digest",
                           scan->digest, "model", model, "options", options);

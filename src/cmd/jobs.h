@@ -22,8 +22,9 @@ struct sw_job_verb {
     void (*started)(struct sw_session *s, void *owner);
     /* Asks for more than results; NULL: nothing. */
     void (*schedule)(void *owner, struct sw_scheduler_options *options);
-    /* Adds the options that the answers depend on to the manifest's "options". */
-    void (*options)(const struct sw_options *o, json_t *options);
+    /* Adds the options that the answers depend on to the manifest's "options"; null is what jobs
+     * have that were begun before there was the option. */
+    void (*options)(const struct sw_options *o, const void *owner, json_t *options);
 };
 
 /* Rank 0's part of the verb. The call's arguments are MODEL IN OUT. */

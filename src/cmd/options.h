@@ -43,6 +43,8 @@ struct sw_options {
     uint64_t seed;
     const char *stop[16];
     int n_stop;
+    const char *grammar, *json_schema; /* paths of files to read (call_form.h) */
+    bool json_object;
     /* trace and bench */
     const char *tokens, *source, *dump;
     bool hidden, logits;

@@ -141,8 +141,9 @@ static void texts_schedule(void *owner, struct sw_scheduler_options *options)
     options->logits = c->logits;
 }
 
-static void texts_options(const struct sw_options *o, json_t *out)
+static void texts_options(const struct sw_options *o, const void *owner, json_t *out)
 {
+    (void)owner;
     const char *layers = texts_layers(o);
     json_object_set_new(out, "--layers", json_string(layers ? layers : ""));
     json_object_set_new(out, "--positions", json_string(texts_positions(o)));

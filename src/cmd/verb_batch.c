@@ -1,6 +1,8 @@
 /* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "checkpoint/open_model.h"
+#include "cmd/call_form.h"
 #include "cmd/jobs.h"
 #include "jobs/batch_task.h"
 
@@ -11,6 +13,7 @@ struct batch {
     struct sw_batch_job job;
     struct sw_chat *chat;
     char no_chat[512];
+    struct sw_strbuf grammar; /* of the command line; empty: none */
 };
 
 static enum sw_status batch_defaults(const struct sw_options *o, struct sw_line_request *out)
@@ -38,10 +41,14 @@ static enum sw_status batch_prepare(const struct sw_call *call, struct sw_sessio
     struct batch *batch = owner;
     const char *model = call->arguments[0], *slash = strrchr(model, '/');
     SW_TRY(batch_defaults(&call->options, &batch->job.defaults));
+    SW_TRY(sw_call_form(&call->options, &batch->grammar));
+    batch->job.defaults.usual_grammar = batch->grammar.text;
     SW_TRY(sw_session_tokenizer(s, false)); /* without a tokenizer, prompts can be ids */
     const enum sw_status status = s->tokenizer
                                       ? sw_open_chat(call->models[0], &batch->chat)
                                       : sw_fail(SW_EMODEL, "%s: the model has no tokenizer", model);
+    if (!s->tokenizer && batch->grammar.length > 0)
+        return status;
     if (status != SW_OK && status != SW_EMODEL) /* SW_EMODEL: no template, or not supported */
         return status;
     snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
@@ -65,8 +72,18 @@ static void batch_started(struct sw_session *s, void *owner)
     batch->job.vocab = s->model->dims.vocab;
 }
 
-static void batch_options(const struct sw_options *o, json_t *out)
+/* What the form says, not where it was read; null: not this option. */
+static void batch_option_form(const struct batch *batch, const char *name, bool given, json_t *out)
 {
+    const uint64_t key[2] = {0, 0};
+    char digest[33];
+    const struct sw_digest said = sw_hash_of(key, batch->grammar.text, batch->grammar.length);
+    json_object_set_new(out, name, given ? json_string(sw_digest_text(said, digest)) : json_null());
+}
+
+static void batch_options(const struct sw_options *o, const void *owner, json_t *out)
+{
+    const struct batch *batch = owner;
     json_t *stop = json_array();
     for (int i = 0; i < o->n_stop; i++)
         json_array_append_new(stop, json_string(o->stop[i]));
@@ -81,6 +98,9 @@ static void batch_options(const struct sw_options *o, json_t *out)
     json_object_set_new(out, "--stop", stop);
     json_object_set_new(out, "--ignore-end", json_boolean(o->ignore_end));
     json_object_set_new(out, "--special", json_boolean(o->special));
+    batch_option_form(batch, "--grammar", o->grammar != NULL, out);
+    batch_option_form(batch, "--json-schema", o->json_schema != NULL, out);
+    batch_option_form(batch, "--json-object", o->json_object, out);
 }
 
 static enum sw_status batch_drive(struct sw_call *call, struct sw_session *s)
@@ -97,6 +117,7 @@ static enum sw_status batch_drive(struct sw_call *call, struct sw_session *s)
                                      .options = batch_options};
     const enum sw_status status = sw_jobs_run(call, s, &verb);
     sw_chat_free(batch.chat);
+    sw_strbuf_free(&batch.grammar);
     return status;
 }
 
@@ -123,6 +144,7 @@ static const struct sw_option own[] = {
 static const struct sw_option *const groups[] = {own,
                                                  sw_options_jobs,
                                                  sw_options_sampling,
+                                                 sw_options_form,
                                                  sw_options_placement,
                                                  sw_options_progress,
                                                  sw_options_routes,
@@ -140,10 +162,10 @@ const struct sw_verb sw_verb_batch = {
     .description =
         "A line of IN is {\"id\", \"prompt\", …} (or \"messages\", for models with a chat\n"
         "template) and, if the line sets its own, max_tokens, temperature, top_p, top_k,\n"
-        "min_p, repetition_penalty, seed, stop, logprobs; or a line of the OpenAI Batch API\n"
-        "(custom_id, method, url, body). OUT gets one line for each, in the same form, in the\n"
-        "order they finish; a line that fails gets a line with the error. The options below\n"
-        "are defaults for lines that do not set their own.\n\n"
+        "min_p, repetition_penalty, seed, stop, logprobs, response_format; or a line of the\n"
+        "OpenAI Batch API (custom_id, method, url, body). OUT gets one line for each, in the\n"
+        "same form, in the order they finish; a line that fails gets a line with the error. The\n"
+        "options below are defaults for lines that do not set their own.\n\n"
         "A result counts when it is on disk. The same command again, on any number of ranks,\n"
         "does what is left; OUT.job records which job OUT belongs to. A prompt with its text\n"
         "has room for 2048 tokens, or --context; 32 texts are under way at once, fewer or more\n"

@@ -5,12 +5,15 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "checkpoint/open_model.h"
+#include "cmd/call_form.h"
 #include "cmd/call_session.h"
 #include "cmd/chat_input.h"
 #include "cmd/output.h"
 #include "engine/scheduler.h"
+#include "grammar/guide.h"
 #include "sample/sampler.h"
 #include "session/completion.h"
+#include "session/token_bytes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@ struct talk {
     json_t *messages; /* [{"role", "content"}, …] */
     char *saved;      /* the file of the last /save; NULL: none */
     bool is_over;
+    struct sw_strbuf grammar, tokens; /* that answers follow, and the tokens' bytes; empty: none */
     /* the answer under way */
     struct sw_completion completion;
     size_t printed; /* bytes of its text */
@@ -76,6 +80,23 @@ static enum sw_status chat_take_end(void *owner, enum sw_finish finish)
     return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined() : SW_OK;
 }
 
+/* Says why an answer did not end by itself. */
+static void chat_log_end(const struct talk *t)
+{
+    if (t->finish == SW_FINISH_CANCELLED) {
+        sw_log(SW_LOG_INFO, "chat: stopped");
+    } else if (t->finish == SW_FINISH_CONTEXT) {
+        sw_log(SW_LOG_INFO, "chat: the context of %d positions is full; /reset begins anew",
+               t->s->params.context);
+    } else if (t->finish == SW_FINISH_LENGTH) {
+        sw_log(SW_LOG_INFO, "chat: cut after %zu tokens (-n)", t->completion.ids.count);
+    } else if (t->finish == SW_FINISH_STUCK) {
+        (void)sw_guide_stuck();
+        sw_log(SW_LOG_WARN, "chat: %s", sw_error_message());
+        sw_error_clear();
+    }
+}
+
 /* Runs a request that was submitted until it ends, or is interrupted. */
 static enum sw_status chat_finish(struct talk *t, uint64_t handle)
 {
@@ -88,13 +109,7 @@ static enum sw_status chat_finish(struct talk *t, uint64_t handle)
     SW_TRY(chat_print_new(t));
     printf("\n");
     SW_TRY(sw_output_flush());
-    if (t->finish == SW_FINISH_CANCELLED)
-        sw_log(SW_LOG_INFO, "chat: stopped");
-    else if (t->finish == SW_FINISH_CONTEXT)
-        sw_log(SW_LOG_INFO, "chat: the context of %d positions is full; /reset begins anew",
-               t->s->params.context);
-    else if (t->finish == SW_FINISH_LENGTH)
-        sw_log(SW_LOG_INFO, "chat: cut after %zu tokens (-n)", t->completion.ids.count);
+    chat_log_end(t);
     return SW_OK;
 }
 
@@ -105,11 +120,13 @@ static enum sw_status chat_generate(struct talk *t, const struct sw_ids *prompt)
     const int room = t->s->params.context - (int)prompt->count;
     const struct sw_completion_options options = {
         .tokenizer = t->s->tokenizer, .stop = o->stop, .n_stop = (size_t)o->n_stop};
-    struct sw_request request = {.max_new = o->answer > 0 ? o->answer : t->s->params.context,
-                                 .sampling = sw_call_sampling(o),
-                                 .token = chat_take_token,
-                                 .done = chat_take_end,
-                                 .owner = t};
+    struct sw_request request = {
+        .max_new = o->answer > 0 ? o->answer : t->s->params.context,
+        .sampling = sw_call_sampling(o),
+        .steering = {.grammar = t->grammar.text, .n_grammar = t->grammar.length},
+        .token = chat_take_token,
+        .done = chat_take_end,
+        .owner = t};
     struct sw_scheduler_stats before, after;
     uint64_t handle;
     if (room < 1)
@@ -351,6 +368,7 @@ static enum sw_status chat_open(struct talk *t)
     SW_TRY(sw_sampling_check(&sampling));
     SW_TRY(sw_stop_create(o->stop, (size_t)o->n_stop, &stop));
     sw_stop_free(stop);
+    SW_TRY(sw_call_form(o, &t->grammar));
     SW_TRY(sw_session_tokenizer(t->s, true));
     SW_TRY(sw_open_chat(t->call->models[0], &t->chat));
     t->messages = json_array();
@@ -358,10 +376,13 @@ static enum sw_status chat_open(struct talk *t)
         return sw_fail(SW_ENOMEM, "no memory for a conversation");
     SW_TRY(chat_set_system(t, o->system ? o->system : ""));
     SW_TRY(sw_session_start(t->s, &defaults));
+    if (t->grammar.length > 0)
+        SW_TRY(sw_token_bytes(t->s->tokenizer, t->s->vocab_limit, &t->tokens));
     const struct sw_scheduler_options options = {.driver = t->s->driver,
                                                  .slots = t->s->params.slots,
                                                  .context = t->s->params.context,
-                                                 .max_batch_tokens = t->s->params.max_batch_tokens};
+                                                 .max_batch_tokens = t->s->params.max_batch_tokens,
+                                                 .tokens = &t->tokens};
     return sw_scheduler_open(&options, &t->scheduler);
 }
 
@@ -391,6 +412,8 @@ static enum sw_status chat_drive(struct sw_call *call, struct sw_session *s)
     const enum sw_status status = chat_work(&t);
     sw_scheduler_close(t.scheduler);
     sw_completion_free(&t.completion);
+    sw_strbuf_free(&t.grammar);
+    sw_strbuf_free(&t.tokens);
     json_decref(t.messages);
     sw_chat_free(t.chat);
     free(t.saved);
@@ -417,6 +440,7 @@ static const struct sw_option own[] = {
 
 static const struct sw_option *const groups[] = {own,
                                                  sw_options_sampling,
+                                                 sw_options_form,
                                                  sw_options_placement,
                                                  sw_options_progress,
                                                  sw_options_routes,

@@ -3,11 +3,13 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "checkpoint/open_model.h"
+#include "cmd/call_form.h"
 #include "cmd/call_session.h"
 #include "cmd/output.h"
 #include "engine/generate.h"
 #include "session/completion.h"
 #include "session/params.h"
+#include "session/token_bytes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@ struct output {
     const struct sw_call *call;
     struct sw_session *s;
     struct sw_completion completion;
-    size_t printed; /* bytes of its text */
+    size_t printed;                   /* bytes of its text */
+    struct sw_strbuf grammar, tokens; /* that it follows, and the tokens' bytes; empty: none */
 };
 
 static enum sw_status run_read_prompt(const struct sw_call *call, char **prompt, size_t *length)
@@ -147,6 +150,9 @@ static enum sw_status run_report(struct output *out, const struct sw_generate *g
     /* The first token comes with the prompt; the others are decoded. */
     const double prompt_rate = run_rate(g->n_prompt, g->prompt_s);
     const double decode_rate = run_rate(g->n_new - 1, g->decode_s);
+    if (g->steering.grammar && strcmp(sw_completion_finish_reason(&out->completion), "stop") != 0)
+        sw_log(SW_LOG_WARN, "the answer was cut after %d tokens, before its form is complete%s",
+               g->n_new, g->out_of_room ? "" : "; raise -n");
     if (!out->call->options.json) {
         char prompt[64], decode[64];
         printf("\n");
@@ -180,14 +186,17 @@ static enum sw_status run_generate(struct output *out, const struct sw_ids *prom
 {
     struct sw_session *s = out->s;
     const struct sw_options *o = &out->call->options;
-    struct sw_generate g = {.prompt = prompt->items,
-                            .n_prompt = (int)prompt->count,
-                            .max_new = o->n,
-                            .context = s->params.context,
-                            .chunk = s->params.max_batch_tokens,
-                            .sampling = sw_call_sampling(o),
-                            .token = run_take_token,
-                            .context_of_caller = out};
+    struct sw_generate g = {
+        .prompt = prompt->items,
+        .n_prompt = (int)prompt->count,
+        .max_new = o->n,
+        .context = s->params.context,
+        .chunk = s->params.max_batch_tokens,
+        .sampling = sw_call_sampling(o),
+        .steering = {.grammar = out->grammar.text, .n_grammar = out->grammar.length},
+        .tokens = &out->tokens,
+        .token = run_take_token,
+        .context_of_caller = out};
     const struct sw_completion_options options = {.tokenizer = s->tokenizer,
                                                   .apart = s->model->dims.n_encoder > 0,
                                                   .ignore_end = o->ignore_end,
@@ -258,8 +267,10 @@ static enum sw_status run_drive(struct sw_call *call, struct sw_session *s)
     struct sw_ids prompt = {0};
     SW_TRY(sw_call_files(call, NULL, NULL));
     SW_TRY(sw_sampling_check(&sampling));
-    enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
-    if (status == SW_EMODEL && o->tokens) {
+    enum sw_status status = sw_call_form(o, &out.grammar);
+    if (status == SW_OK)
+        status = sw_session_tokenizer(s, o->tokens == NULL || out.grammar.length > 0);
+    if (status == SW_EMODEL && o->tokens && out.grammar.length == 0) {
         sw_log(SW_LOG_WARN, "%s; printing ids instead of text", sw_error_message());
         status = SW_OK;
     }
@@ -270,8 +281,12 @@ static enum sw_status run_drive(struct sw_call *call, struct sw_session *s)
                                                  .new_tokens = o->n};
     if (status == SW_OK)
         status = sw_session_start(s, &defaults);
+    if (status == SW_OK && out.grammar.length > 0)
+        status = sw_token_bytes(s->tokenizer, s->vocab_limit, &out.tokens);
     if (status == SW_OK)
         status = run_generate(&out, &prompt);
+    sw_strbuf_free(&out.grammar);
+    sw_strbuf_free(&out.tokens);
     sw_ids_free(&prompt);
     sw_completion_free(&out.completion);
     return status;
@@ -304,9 +319,15 @@ static const struct sw_option options[] = {
     {"no-stream", 0, NULL, "print when done, not as it comes", FIELD(no_stream), sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {
-    options,           sw_options_sampling,   sw_options_placement, sw_options_progress,
-    sw_options_routes, sw_options_popularity, sw_options_common,    NULL};
+static const struct sw_option *const groups[] = {options,
+                                                 sw_options_sampling,
+                                                 sw_options_form,
+                                                 sw_options_placement,
+                                                 sw_options_progress,
+                                                 sw_options_routes,
+                                                 sw_options_popularity,
+                                                 sw_options_common,
+                                                 NULL};
 
 const struct sw_verb sw_verb_run = {
     .name = "run",

@@ -27,8 +27,9 @@ static void score_started(struct sw_session *s, void *owner)
     score->vocab = s->model->dims.vocab;
 }
 
-static void score_options(const struct sw_options *o, json_t *out)
+static void score_options(const struct sw_options *o, const void *owner, json_t *out)
 {
+    (void)owner;
     (void)o;
     (void)out;
 }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "engine/scheduler.h"
+#include "grammar/guide.h"
 #include "sample/sampler.h"
 
 struct single_request {
@@ -27,16 +28,22 @@ static enum sw_status generate_on_end(void *owner, enum sw_finish finish)
 {
     const struct single_request *a = owner;
     a->g->out_of_room = finish == SW_FINISH_CONTEXT;
-    return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined() : SW_OK;
+    return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined()
+           : finish == SW_FINISH_STUCK   ? sw_guide_stuck()
+                                         : SW_OK;
 }
 
 enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g)
 {
-    const struct sw_scheduler_options options = {
-        .driver = driver, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
+    const struct sw_scheduler_options options = {.driver = driver,
+                                                 .slots = 1,
+                                                 .context = g->context,
+                                                 .max_batch_tokens = g->chunk,
+                                                 .tokens = g->tokens};
     struct single_request single = {.g = g};
     struct sw_request request = {.max_new = g->max_new,
                                  .sampling = g->sampling,
+                                 .steering = g->steering,
                                  .token = generate_on_token,
                                  .done = generate_on_end,
                                  .owner = &single};

@@ -2,6 +2,7 @@
 #ifndef SW_ENGINE_GENERATE_H
 #define SW_ENGINE_GENERATE_H
 
+#include "base/strbuf.h"
 #include "engine/driver.h"
 
 struct sw_generate {
@@ -11,6 +12,8 @@ struct sw_generate {
     int context; /* positions that the slot has room for */
     int chunk;   /* most prompt tokens of a micro-batch */
     struct sw_sampling sampling;
+    struct sw_steering steering;
+    const struct sw_strbuf *tokens; /* as of struct sw_scheduler_options, for a grammar */
     /* Called with each new token, in order; sets *stop to end the text after this token. */
     enum sw_status (*token)(void *context_of_caller, const struct sw_sampled *token, bool *stop);
     void *context_of_caller;
@@ -21,7 +24,8 @@ struct sw_generate {
     bool out_of_room; /* generation ended because the context was full */
 };
 
-/* SW_EINPUT when the prompt is empty or leaves no room for a token. */
+/* SW_EINPUT when the prompt is empty or leaves no room for a token, or no token goes on as the
+ * grammar wants. */
 enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g);
 /*
  * Runs n ids through slot 0, from position 0, in chunks; every row is sampled, and the results are

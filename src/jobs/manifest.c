@@ -77,7 +77,7 @@ static void manifest_compare_options(const json_t *past, const json_t *mine, str
     json_object_foreach((json_t *)(uintptr_t)mine, name, value)
     {
         const json_t *then = json_object_get(past, name);
-        if (then && json_equal(then, value))
+        if (then ? json_equal(then, value) : json_is_null(value)) /* null: as before it was there */
             continue;
         char *was = json_dumps(then, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
         char *is = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));

@@ -43,9 +43,10 @@ struct sw_line_request {
     struct sw_sampling sampling; /* .logprobs: number of alternatives, -1: no log-probabilities */
     const char *stop[SW_STOP_STRINGS_MAX];
     int n_stop;
-    const json_t *logit_bias; /* {"id": bias}, checked; NULL: none */
-    const json_t *grammar;    /* GBNF, a text; NULL: none */
-    const json_t *format;     /* a response_format of more than text; NULL: none */
+    const json_t *logit_bias;  /* {"id": bias}, checked; NULL: none */
+    const json_t *grammar;     /* GBNF, a text; NULL: none */
+    const json_t *format;      /* a response_format of more than text; NULL: none */
+    const char *usual_grammar; /* GBNF, checked, of requests that name no form; NULL: none */
     /* of `serve` only */
     int n;                  /* continuations of each prompt */
     bool echo;              /* the prompt is part of the answer, with its log-probabilities */

@@ -1,7 +1,6 @@
 /* Owns what of a request steers its answer: the form that it keeps to, and biases of tokens. */
 #include "base/json.h"
-#include "grammar/guide.h"
-#include "grammar/json_schema.h"
+#include "grammar/answer_form.h"
 #include "jobs/record.h"
 #include "jobs/request_impl.h"
 
@@ -31,8 +30,11 @@ enum sw_status sw_request_read_structure(const json_t *body, struct sw_line_requ
     if (!sw_json_absent(format) && (!json_is_object(format) || sw_json_spelling(format)))
         return sw_fail(SW_EINPUT, "\"response_format\" must be an object, not %s",
                        sw_json_type(format));
-    if (!sw_json_absent(format) && !sw_request_is_text(json_object_get(format, "type"), "text"))
-        out->format = format;
+    if (!sw_json_absent(format)) {
+        out->usual_grammar = NULL;
+        if (!sw_request_is_text(json_object_get(format, "type"), "text"))
+            out->format = format;
+    }
     if (out->form == SW_FORM_PLAIN || sw_json_absent(grammar) || sw_request_is_empty(grammar))
         return SW_OK;
     out->wrong = "grammar";
@@ -44,39 +46,41 @@ enum sw_status sw_request_read_structure(const json_t *body, struct sw_line_requ
     return SW_OK;
 }
 
-static enum sw_status request_convert(const struct sw_line_request *request, struct sw_strbuf *out)
+static enum sw_status request_form(const struct sw_line_request *request,
+                                   struct sw_answer_form *form)
 {
     const json_t *type = json_object_get(request->format, "type");
     const json_t *named = json_object_get(request->format, "json_schema");
-    if (request->grammar)
-        sw_strbuf_append(out, json_string_value(request->grammar),
-                         json_string_length(request->grammar));
-    else if (sw_request_is_text(type, "json_object"))
-        return sw_json_object_grammar(out);
-    else if (!sw_request_is_text(type, "json_schema"))
+    *form = (struct sw_answer_form){.grammar = json_string_value(request->grammar),
+                                    .n_grammar = json_string_length(request->grammar),
+                                    .schema = json_object_get(named, "schema")};
+    if (form->grammar || sw_request_is_text(type, "json_object")) {
+        form->schema = NULL;
+        return SW_OK;
+    }
+    if (!sw_request_is_text(type, "json_schema"))
         return sw_fail(SW_EINPUT, "its \"type\" must be text, json_object or json_schema");
-    else if (!json_object_get(named, "schema"))
-        return sw_fail(SW_EINPUT, "it needs \"json_schema\" with its \"schema\"");
-    else
-        return sw_json_schema_grammar(json_object_get(named, "schema"), out);
-    return out->failed ? sw_fail(SW_ENOMEM, "no memory for a grammar") : SW_OK;
+    return form->schema ? SW_OK
+                        : sw_fail(SW_EINPUT, "it needs \"json_schema\" with its \"schema\"");
 }
 
 enum sw_status sw_line_request_grammar(struct sw_line_request *request, struct sw_strbuf *out)
 {
-    char words[SW_ERROR_MAX];
-    if (!request->grammar && !request->format)
-        return SW_OK;
-    request->wrong = request->grammar ? "grammar" : "response_format";
-    enum sw_status status = request_convert(request, out);
-    if (status == SW_OK)
-        status = sw_guide_check(out->text ? out->text : "", out->length);
-    if (status == SW_OK) {
-        request->wrong = NULL;
-        return SW_OK;
+    struct sw_answer_form form;
+    if (!request->grammar && !request->format) {
+        if (request->usual_grammar)
+            sw_strbuf_puts(out, request->usual_grammar);
+        return out->failed ? sw_fail(SW_ENOMEM, "no memory for a grammar") : SW_OK;
     }
-    snprintf(words, sizeof words, "%s", sw_error_message());
-    return sw_fail(status, "\"%s\": %s", request->wrong, words);
+    request->wrong = request->grammar ? "grammar" : "response_format";
+    enum sw_status status = request_form(request, &form);
+    if (status == SW_OK)
+        status = sw_answer_form_grammar(&form, out);
+    if (status == SW_OK)
+        request->wrong = NULL;
+    else
+        sw_error_context("\"%s\"", request->wrong);
+    return status;
 }
 
 /* The id that a member of "logit_bias" is named after. */
