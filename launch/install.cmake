@@ -51,7 +51,20 @@ endif()
 install(FILES README.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} PATTERN man EXCLUDE)
 install(PROGRAMS launch/demo.sh launch/setup.sh DESTINATION ${share}/launch)
-install(FILES launch/slurm.sbatch launch/serve.sbatch launch/spillway.service DESTINATION ${share}/launch)
+install(FILES launch/slurm.sbatch launch/serve.sbatch DESTINATION ${share}/launch)
+# systemd wants whole paths, and the prefix is known when this runs. cpack's is a folder that it packs: what
+# counts is behind it, and a tarball has nothing there.
+set(service ${PROJECT_BINARY_DIR}/spillway.service)
+install(CODE "
+  get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+  string(REGEX REPLACE \"^.*/_CPack_Packages/[^/]+/[^/]+/[^/]+/?\" \"/\" prefix \"\${prefix}\")
+  file(READ \"${PROJECT_SOURCE_DIR}/launch/spillway.service\" text)
+  if(NOT prefix STREQUAL \"/\")
+    string(REPLACE \"%\" \"%%\" prefix \"\${prefix}\")
+    string(REPLACE \"/usr/local/bin\" \"\${prefix}/${CMAKE_INSTALL_BINDIR}\" text \"\${text}\")
+  endif()
+  file(WRITE \"${service}\" \"\${text}\")")
+install(FILES ${service} DESTINATION ${share}/launch)
 install(DIRECTORY hostfiles DESTINATION ${share})
 install(DIRECTORY tests/models/shakespeare DESTINATION ${share}/models) # for the demo
 configure_file(launch/modulefile modulefile COPYONLY)

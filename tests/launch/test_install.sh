@@ -57,6 +57,22 @@ grep -o '](docs/[^)#]*' "$root/README.md" | cut -c 3- | sort -u | while read -r 
     [ "$file" = docs/man/spillway-serve.1.md ] || [ -e "prefix/share/doc/spillway/$file" ] || echo "$file"
 done >lost
 [ -s lost ] && fail "the README's $(tr '\n' ' ' <lost)"
+# The systemd unit names this prefix, and its command serves, as it would there.
+unit=prefix/share/spillway/launch/spillway.service
+sed -n 's/^ExecStart=//p' $unit >command.sh
+[ "$(grep -o '[^ ]*/bin/[a-z-]*' command.sh | paste -sd ' ')" = "$work/prefix/bin/spillway-mpirun $work/prefix/bin/spillway" ] || fail "the unit: $(cat command.sh)"
+if command -v systemd-analyze >/dev/null; then
+    cp $unit spillway@.service
+    systemd-analyze verify ./spillway@.service >out 2>err || fail "systemd-analyze verify"
+fi
+RANKS=2 MODEL=$work/prefix/share/spillway/models/shakespeare OPTIONS="--port 0" bash -c "exec $(cat command.sh)" >out 2>err </dev/null &
+server=$!
+cleanups+=('kill -KILL $server 2>/dev/null')
+within 60 grep -q 'is ready at' err || fail "the unit's command does not serve"
+kill -TERM $server
+wait $server
+code=$?
+expect 0 "the unit's command, stopped"
 grep -rIl -- "$root" prefix >places && fail "these name the folder of the sources: $(cat places)"
 mv prefix moved && share=$work/moved/share/spillway # it may lie anywhere
 works "installed" "$work/moved/bin" "$share"
@@ -113,6 +129,8 @@ if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null; then
     grep -q '^Depends:.*openmpi-bin' out || fail "the .deb does not depend on openmpi-bin"
     mkdir empty && dpkg-deb -x "$deb" empty || fail "the .deb cannot be unpacked"
     works "the .deb" "$work/empty/usr/bin" "$work/empty/usr/share/spillway"
+    grep -q '^ExecStart=/usr/bin/spillway-mpirun .* /usr/bin/spillway serve' empty/usr/share/spillway/launch/spillway.service ||
+        fail "the .deb: the systemd unit"
 else
     echo "dpkg-deb or dpkg-shlibdeps is not installed: no .deb"
 fi
@@ -120,6 +138,7 @@ fi
 package TGZ
 mkdir far && tar -xzf TGZ/*.tar.gz -C far --strip-components=1 || fail "the tarball cannot be unpacked"
 works "the tarball" "$work/far/bin" "$work/far/share/spillway"
+grep -q '^ExecStart=/usr/local/bin/spillway-mpirun ' far/share/spillway/launch/spillway.service || fail "the tarball: the systemd unit"
 # Its own libraries are used, and nothing but glibc and MPI is the machine's, at first hand.
 ldd far/bin/spillway >linked
 for library in libhwloc libjansson libpcre2-8 libutf8proc libmicrohttpd libedit; do
