@@ -166,6 +166,8 @@ for _ in range(o.rounds):
     firsts["serve"] += seconds
     firsts["run"].append(run())
     same = same and texts == expected
+    print(f"batch {speeds['batch'][-1]:.1f} tokens/s, serve {speed:.1f}; first token: run {firsts['run'][-1]:.4f} s, serve "
+          f"{statistics.median(seconds):.4f} s", file=sys.stderr)
 share = statistics.median(speeds["serve"]) / statistics.median(speeds["batch"])
 late = statistics.median(firsts["serve"]) / statistics.median(firsts["run"])
 print(json.dumps({"clients": o.clients, "slots": slots, "tokens": len(REQUESTS) * o.tokens,
