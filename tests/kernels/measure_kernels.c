@@ -1,9 +1,6 @@
 /*
  * Measures the CPU backend beside the machine's limits, in short interleaved slices so that other
- * people's work on the machine weighs on both alike. Not a test.
- *
- *     measure_kernels [--threads N] [--isa NAME] [--quick] [--format NAME]
- *                     [--only decode|batch|prefill|attend|small]
+ * people's work on the machine weighs on both alike. Not a test. --help lists its options.
  */
 #include "backend/cpu_measure.h"
 #include "kernels/cpu/cpu_kernels.h"
@@ -298,22 +295,40 @@ static void measure(struct bench *bench, const char *only, const char *format)
     }
 }
 
+static const char help[] =
+    "Usage: measure_kernels [OPTIONS]\n\n"
+    "Kernels of the CPU beside what the machine can read and multiply.\n\n"
+    "  --threads N    compute threads (default: one for each core)\n"
+    "  --isa NAME     portable, avx2, avx512 or avx512bf16 (default: the best there is)\n"
+    "  --quick        5 samples of each instead of 15\n"
+    "  --format NAME  one format of weights alone\n"
+    "  --only WHAT    decode, batch, prefill, attend or small\n";
+
 int main(int argc, char **argv)
 {
     struct sw_cpu_options options = {.max_rows = MAX_ROWS, .max_cols = MAX_COLS};
     const char *only = NULL, *format = NULL;
     struct bench bench = {.samples = 15};
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--quick"))
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fputs(help, stdout);
+            return 0;
+        }
+        if (!strcmp(argv[i], "--quick")) {
             bench.samples = 5;
-        else if (i + 1 < argc && !strcmp(argv[i], "--threads"))
+        } else if (i + 1 < argc && !strcmp(argv[i], "--threads")) {
             options.threads = atoi(argv[++i]);
-        else if (i + 1 < argc && !strcmp(argv[i], "--isa"))
+        } else if (i + 1 < argc && !strcmp(argv[i], "--isa")) {
             options.isa = argv[++i];
-        else if (i + 1 < argc && !strcmp(argv[i], "--only"))
+        } else if (i + 1 < argc && !strcmp(argv[i], "--only")) {
             only = argv[++i];
-        else if (i + 1 < argc && !strcmp(argv[i], "--format"))
+        } else if (i + 1 < argc && !strcmp(argv[i], "--format")) {
             format = argv[++i];
+        } else {
+            fprintf(stderr, "measure_kernels: '%s' is no option, or lacks its value; see --help\n",
+                    argv[i]);
+            return 2;
+        }
     }
     if (sw_backend_cpu_open(&options, &bench.b) != SW_OK ||
         sw_cpu_buffer_open(bench.b, (size_t)256 << 20, &bench.buffer) != SW_OK) {
