@@ -57,13 +57,14 @@ static enum sw_status inspect_print_json(const struct sw_model *model)
     }
     sw_error_clear();
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:o}",
+        "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:i, s:i, "
+        "s:o}",
         "family", model->arch->model_type, "title", model->arch->title, "dtype",
         sw_dtype_info(model->dtype)->name, "parameters", (json_int_t)sw_model_parameters(model),
         "layers", d->n_layers, "hidden_size", d->hidden, "heads", d->n_heads, "kv_heads",
         d->n_kv_heads, "head_dim", d->head_dim, "ffn", d->ffn, "vocab", d->vocab, "context",
         d->context, "tied", d->tied, "experts", d->n_experts, "experts_used", d->n_experts_used,
-        "formats", formats);
+        "layer_inputs", d->input_dim, "borrowing_layers", d->borrowers, "formats", formats);
     if (!root)
         return sw_fail(SW_ENOMEM, "no memory for the report");
     json_dumpf(root, stdout, JSON_INDENT(2));
@@ -82,6 +83,19 @@ static void inspect_put_states(const struct sw_model *model)
     if (n > 0)
         printf("  delta nets   %d of the layers, %s of states a sequence\n", n,
                sw_size_format((uint64_t)n * each, size, sizeof size));
+}
+
+/* What some layers have that others do not: inputs of their own, and keys and values of others. */
+static void inspect_put_inputs(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    if (d->input_dim > 0)
+        printf(
+            "  layer inputs %d for each layer and token, of a table of %.3f million parameters\n",
+            d->input_dim, (double)d->input_dim * d->n_layers * d->vocab / 1e6);
+    if (d->borrowers > 0)
+        printf("  borrowed     the last %d layers take keys and values of earlier ones, MLP %d\n",
+               d->borrowers, d->borrower_ffn);
 }
 
 static enum sw_status inspect_print_text(const struct sw_model *model, const char *name)
@@ -107,6 +121,7 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
         printf("  no window    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->whole.dim,
                d->whole.n_kv, d->whole.keys_as_values ? ", values are keys" : "");
     inspect_put_states(model);
+    inspect_put_inputs(model);
     printf("  vocabulary   %d%s\n", d->vocab, d->tied ? ", head tied to the embedding" : "");
     if (d->context)
         printf("  context      %d positions\n", d->context);

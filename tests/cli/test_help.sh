@@ -34,6 +34,15 @@ for line in "inspect shakespeare" "plan shakespeare --cluster 1x(host:4G)" "toke
     expect 0 "three ranks: $line"
     cmp -s out one || fail "three ranks: $line: not what one says"
 done
+# What only some models have is told of them, in both forms.
+sw inspect "$models/tiny/gemma4_e"
+grep -q '^  layer inputs 10 for each layer and token, of a table of 0.008 million' out || fail "inspect: layer inputs"
+grep -q '^  borrowed     the last 3 layers .* MLP 110$' out || fail "inspect: borrowed keys and values"
+sw inspect "$models/tiny/gemma4_e" --json
+python3 -c 'import json; d = json.load(open("out")); assert (d["layer_inputs"], d["borrowing_layers"]) == (10, 3), d' ||
+    fail "inspect --json: layer inputs"
+sw inspect "$models/tiny/llama"
+grep -qE 'layer inputs|borrowed' out && fail "inspect: a model without layer inputs has some"
 sw --version
 expect 0 --version
 grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
