@@ -25,7 +25,7 @@ diff -u options.help options.man || fail "options of --help (-) and of the man p
 if command -v lowdown >/dev/null && command -v man >/dev/null; then
     for source in "$here"/../../docs/man/*.1.md; do
         name=$(basename "$source" .md)
-        lowdown -s -Tman "$source" >"$name" || fail "$name: lowdown"
+        lowdown -s -Tman --out-no-smarty "$source" >"$name" || fail "$name: lowdown"
         MANWIDTH=100 man --warnings -l "$name" >"$name.text" 2>err || fail "$name: man"
         [ -s err ] && fail "$name has warnings"
     done

@@ -49,6 +49,7 @@ for shell in bash:bash-completion/completions/spillway zsh:zsh/site-functions/_s
 done
 if command -v lowdown >/dev/null; then
     for page in "$root"/docs/man/*.1.md; do has prefix "share/man/man1/$(basename "$page" .md)"; done
+    grep -q -- "--listen" prefix/share/man/man1/spillway-serve.1 || fail "options of a man page cannot be typed as they are"
 else
     echo "lowdown is not installed: no man pages"
 fi
