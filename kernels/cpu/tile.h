@@ -10,7 +10,12 @@
 
 #define TILE_ROWS SW_GEMV_ROWS /* tokens; with four vectors, 24 accumulators of 32 registers */
 
+/* Written out for each caller, sanitized code takes a minute to compile, with the same checks. */
+#ifdef SW_INLINE_LESS
+#define ALWAYS_INLINE static inline
+#else
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
 /* for (int i = 0; i < n; i++), written out: n is a constant after inlining. */
 #ifdef __clang__
 #define EACH(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
