@@ -524,6 +524,28 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     return status;
 }
 
+/* llama.cpp's converter may put q, k and v of a layer into one tensor (--fuse-qkv), where the layer
+ * has all three. */
+static void gguf_see_fused(const struct sw_tensors *tensors, struct sw_model *model)
+{
+    const size_t n = model->first_weight[model->dims.n_layers + 1];
+    char name[SW_TENSOR_NAME_MAX];
+    for (struct sw_weight_spec *spec = model->weights; spec < model->weights + n; spec++) {
+        struct sw_weight_spec fused = *spec;
+        if ((spec->id != SW_W_QKV && spec->id != SW_W_QKV_BIAS) || spec->n_sources < 3)
+            continue;
+        sw_weight_tensor_name(model, spec, 0, name);
+        if (gguf_has(tensors, name))
+            continue;
+        fused.n_sources = 1;
+        fused.sources[0].pattern = "blk.#.attn_qkv";
+        fused.sources[0].rows = spec->rows;
+        sw_weight_tensor_name(model, &fused, 0, name);
+        if (gguf_has(tensors, name))
+            *spec = fused;
+    }
+}
+
 enum sw_status sw_gguf_model(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
                              struct sw_model **out)
 {
@@ -531,8 +553,10 @@ enum sw_status sw_gguf_model(const struct sw_gguf *gguf, const struct sw_tensors
     enum sw_status status = gguf_make(gguf, tensors, out);
     if (status == SW_OK)
         status = gguf_read_rope(tensors, *out);
-    if (status == SW_OK)
+    if (status == SW_OK) {
+        gguf_see_fused(tensors, *out);
         sw_model_hold(*out, tensors);
+    }
     if (status != SW_OK) {
         sw_error_context("%s", tensors->files[0].path);
         sw_model_close(*out);

@@ -67,6 +67,8 @@ FORMS = {
     "qwen3_next_by_head": ("qwen3_next", "by_head"),  # as llama.cpp's converter wrote them at first
     "glm4_moe_guesses": ("glm4_moe", "guesses"),
     "qwen3_5_guesses": ("qwen3_5", "guesses"),
+    "gemma4_fused": ("gemma4", "fused"),  # --fuse-qkv, where a layer has all three
+    "seed_oss_fused": ("seed_oss", "fused"),  # their biases, too
 }
 KINDS = {"BF16": "MOSTLY_BF16", "F16": "MOSTLY_F16", "F32": "ALL_F32"}
 
@@ -137,7 +139,7 @@ def convert(folder, out, form):
     (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": []}))
     with torch.inference_mode():
         ftype = gguf.LlamaFileType[KINDS[dtype_of(folder)]]
-        kind(folder, ftype, out, model_name=out.parent.name).write()
+        kind(folder, ftype, out, model_name=out.parent.name, fuse_qkv=form == "fused").write()
 
 
 def make(name, form, out):
