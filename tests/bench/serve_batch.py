@@ -34,8 +34,9 @@ a.add_argument("program")
 for name, default in (("layers", 6), ("hidden", 2048), ("ranks", 2), ("threads", 1), ("clients", 64), ("tokens", 32),
                       ("rounds", 3), ("prompt", 512)):
     a.add_argument(f"--{name}", type=int, default=default)
-a.add_argument("options", nargs="*")
-o = a.parse_args()
+words = sys.argv[1:] + ["--"]
+o = a.parse_args(words[:words.index("--")])
+o.options = words[words.index("--") + 1:-1]
 program = os.path.abspath(o.program)
 work = tempfile.TemporaryDirectory()
 os.chdir(work.name)

@@ -28,8 +28,9 @@ a.add_argument("--texts", type=int, default=10000)
 a.add_argument("--ranks", type=int, default=2)
 a.add_argument("--rounds", type=int, default=3)
 a.add_argument("--threads", type=int, default=1, help="of each rank")
-a.add_argument("options", nargs="*")
-o = a.parse_args()
+words = sys.argv[1:] + ["--"]
+o = a.parse_args(words[:words.index("--")])
+o.options = words[words.index("--") + 1:-1]
 options = o.options or ["--layers", "1,-1"]
 program = os.path.abspath(o.program)
 work = tempfile.TemporaryDirectory()
