@@ -146,7 +146,7 @@ static enum sw_status put_members(struct sw_schema_converter *c, const json_t *p
         for (int after = 0; after < 2; after++) {
             const int here = first + after * (n + 1) + i;
             body.length = 0;
-            sw_strbuf_printf(&body, "%sgap %s r%d", after ? "\",\" " : "", pair.text,
+            sw_strbuf_printf(&body, "%s%s r%d", after ? "\",\" gap " : "", pair.text,
                              first + n + 1 + i + 1);
             if (may_miss)
                 sw_strbuf_printf(&body, " | r%d", here + 1);
@@ -159,7 +159,7 @@ static enum sw_status put_members(struct sw_schema_converter *c, const json_t *p
         if (*other && after)
             sw_strbuf_printf(&body, "(\",\" gap %s)* gap", other);
         else if (*other)
-            sw_strbuf_printf(&body, "(gap %s(\",\" gap %s)* gap)?", other, other);
+            sw_strbuf_printf(&body, "(%s(\",\" gap %s)* gap)?", other, other);
         else
             sw_strbuf_puts(&body, after ? "gap" : "\"\"");
         sw_schema_put_rule(c, first + after * (n + 1) + n, &body);
@@ -194,7 +194,7 @@ enum sw_status sw_schema_object(struct sw_schema_converter *c, const json_t *sch
         more && !json_is_false(more) ? put_other_pair(c, properties, more, &other) : SW_OK;
     if (status == SW_OK)
         status = put_members(c, properties, required, other.text ? other.text : "", first);
-    sw_strbuf_printf(body, "\"{\" r%d \"}\" ", first);
+    sw_strbuf_printf(body, "\"{\" gap r%d \"}\" ", first);
     sw_strbuf_free(&other);
     return status;
 }

@@ -26,8 +26,8 @@ static const char basics[] = "string ::= \"\\\"\" " SW_JSON_CHAR "* \"\\\"\"\n"
                              "gap ::= (\" \" | \"\\n\" \" \"{0,8})?\n"
                              "colon ::= \":\" \" \"?\n"
                              "pair ::= string colon value\n"
-                             "object ::= \"{\" (gap pair (\",\" gap pair)* gap)? \"}\"\n"
-                             "array ::= \"[\" (gap value (\",\" gap value)* gap)? \"]\"\n"
+                             "object ::= \"{\" gap (pair (\",\" gap pair)* gap)? \"}\"\n"
+                             "array ::= \"[\" gap (value (\",\" gap value)* gap)? \"]\"\n"
                              "value ::= string | number | boolean | null | object | array\n";
 
 /* Members of a schema, and the types that they imply where "type" is absent. */
@@ -179,13 +179,13 @@ static enum sw_status convert_array(struct sw_schema_converter *c, const json_t 
     if (most >= 0 && most < least)
         return sw_fail(SW_EINPUT, "\"maxItems\" is below \"minItems\"");
     if (most == 0) {
-        sw_strbuf_puts(body, "\"[\" \"]\" ");
+        sw_strbuf_puts(body, "\"[\" gap \"]\" ");
         return SW_OK;
     }
     const enum sw_status status = items ? sw_schema_put_at(c, "items", NULL, items, &item)
                                         : (sw_strbuf_puts(&item, "value "), SW_OK);
     if (status == SW_OK) {
-        sw_strbuf_printf(body, "\"[\" (gap %s(\",\" gap %s)", item.text ? item.text : "",
+        sw_strbuf_printf(body, "\"[\" gap (%s(\",\" gap %s)", item.text ? item.text : "",
                          item.text ? item.text : "");
         sw_strbuf_printf(body, most < 0 ? "{%d,} gap)" : "{%d,%d} gap)", least > 0 ? least - 1 : 0,
                          most - 1);
