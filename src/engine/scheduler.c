@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/wake.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -139,7 +140,7 @@ void sw_scheduler_cancel(struct sw_scheduler *s, uint64_t handle)
 
 void sw_scheduler_wake(struct sw_scheduler *s)
 {
-    __atomic_store_n(&s->woken, 1, __ATOMIC_RELEASE);
+    sw_wake_set(&s->woken);
 }
 
 /* Calls `mail` if another thread has woken the scheduler. What comes after this wakes it again. */

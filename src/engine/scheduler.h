@@ -137,8 +137,8 @@ bool sw_scheduler_idle(const struct sw_scheduler *s);
 enum sw_status sw_scheduler_wait(struct sw_scheduler *s);
 /*
  * From any thread, also before a wait: ends the wait of a step or of sw_scheduler_wait, now or the
- * next one, within about 5 ms, and lets `mail` be called after this moment. Cheap; a signal handler
- * may call it. Computing of rank 0's own layers is not interrupted. Not after sw_scheduler_close.
+ * next one, at once, and lets `mail` be called after this moment. Cheap; a signal handler may call
+ * it. Computing of rank 0's own layers is not interrupted. Not after sw_scheduler_close.
  */
 void sw_scheduler_wake(struct sw_scheduler *s);
 void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats *out);

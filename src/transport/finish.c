@@ -20,7 +20,7 @@ static enum sw_release wait_for_release(struct sw_transport *t)
     sw_wait_begin(&wait);
     while ((release = sw_heartbeat_release(hb)) == SW_RELEASE_NOT_YET)
         if (sw_wait_step(t, &wait) != SW_OK) /* MPI itself fails */
-            t->ops->sleep(t, 5e-3);
+            t->ops->sleep(t, 5e-3, NULL);
     return release;
 }
 

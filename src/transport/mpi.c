@@ -6,6 +6,7 @@
 #include "transport/transport_ops.h"
 
 #include "base/log.h"
+#include "base/wake.h"
 #include "transport/segments.h"
 #include "transport/start.h"
 
@@ -257,9 +258,13 @@ static enum sw_status mpi_payload(struct sw_transport *t, enum sw_channel channe
     return SW_OK;
 }
 
-static void mpi_sleep(struct sw_transport *t, double seconds)
+static void mpi_sleep(struct sw_transport *t, double seconds, const int *wake)
 {
     (void)t;
+    if (wake) {
+        sw_wake_sleep(wake, seconds);
+        return;
+    }
     const struct timespec ts = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     nanosleep(&ts, NULL);
 }
@@ -284,7 +289,7 @@ static void mpi_close(struct sw_transport *t)
     struct mpi *mpi = mpi_of(t);
     uint64_t under_way = 1;
     for (int i = 0; i < 1000 && mpi_pending(t, SW_ANY_RANK, &under_way) == SW_OK && under_way; i++)
-        mpi_sleep(t, 1e-3);
+        mpi_sleep(t, 1e-3, NULL);
     MPI_Comm_free(&mpi->comm);
     MPI_Finalize();
     sw_segments_close();

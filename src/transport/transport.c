@@ -222,6 +222,7 @@ enum sw_status sw_transport_wait(struct sw_transport *t, int from, const int *wa
 {
     struct sw_wait wait;
     sw_wait_begin(&wait);
+    wait.wake = wake;
     for (;;) {
         SW_TRY(t->ops->peek(t, SW_CHANNEL_DATA, from, ready));
         if (*ready || __atomic_load_n(wake, __ATOMIC_ACQUIRE))

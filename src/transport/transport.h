@@ -89,7 +89,7 @@ enum sw_status sw_transport_recv(struct sw_transport *t, int from, struct sw_mes
 enum sw_status sw_transport_poll(struct sw_transport *t, int from, bool *ready);
 /*
  * Waits until a message from `from` has arrived (*ready) or *wake is not 0. Another thread may set
- * *wake, with __atomic_store_n, at any moment; that ends the wait within about 5 ms.
+ * *wake, with sw_wake_set, at any moment; that ends the wait at once.
  */
 enum sw_status sw_transport_wait(struct sw_transport *t, int from, const int *wake, bool *ready);
 /* Waits until all messages have left this rank. */

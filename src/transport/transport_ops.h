@@ -26,8 +26,8 @@ struct sw_transport_ops {
     /* Receives a payload; must be called with the same arguments until *done. */
     enum sw_status (*payload)(struct sw_transport *t, enum sw_channel channel,
                               const struct sw_message *message, void *payload, bool *done);
-    /* Sleeps for about `seconds`, or less when a message arrives. */
-    void (*sleep)(struct sw_transport *t, double seconds);
+    /* Sleeps for about `seconds`, or less when a message arrives or *wake (NULL: none) is set. */
+    void (*sleep)(struct sw_transport *t, double seconds, const int *wake);
     /* Leaves together with all other ranks; frees the kind's own state. */
     void (*close)(struct sw_transport *t);
 };
@@ -48,8 +48,9 @@ struct sw_transport_state {
 
 /* One wait: sw_wait_begin, then sw_wait_step until the awaited condition holds. */
 struct sw_wait {
-    double began;  /* on sw_clock() */
-    bool sleeping; /* the spin is over */
+    double began;    /* on sw_clock() */
+    bool sleeping;   /* the spin is over */
+    const int *wake; /* ends its sleeps (base/wake.h); NULL: none */
 };
 void sw_wait_begin(struct sw_wait *wait);
 /* Spins or sleeps for a moment. Any status but SW_OK ends the wait: a stop, a verdict, an error. */

@@ -90,6 +90,6 @@ enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait)
         seconds = SLEEP_MIN_S;
     if (seconds > SLEEP_MAX_S)
         seconds = SLEEP_MAX_S;
-    t->ops->sleep(t, seconds);
+    t->ops->sleep(t, seconds, wait->wake);
     return SW_OK;
 }
