@@ -6,6 +6,15 @@
 #ifndef SW_KERNELS_AMX_WORDS_H
 #define SW_KERNELS_AMX_WORDS_H
 
+/* Blocks that are multiplied before the next are looked at: few if they are written out, since all
+ * they need shares the first-level cache with the core's other thread. */
+#define AMX_BLOCKS 4
+
+static inline int64_t amx_blocks(const struct words_format *f)
+{
+    return f->plain ? BLOCKS_FEW : AMX_BLOCKS;
+}
+
 /* A block of the activations of a tile of tokens. */
 struct amx_x {
     int8_t elements[AMX_ROWS][SW_X_COLS];
@@ -52,13 +61,13 @@ static inline struct amx_x *amx_x_at(void *x, int64_t n, int64_t i, int64_t k, i
 }
 
 /* Tokens that are not there have zeros. */
-ALWAYS_INLINE void amx_prepare(const struct block_format *f, const struct sw_prepare *p, int64_t i)
+ALWAYS_INLINE void amx_prepare(const struct words_format *f, const struct sw_prepare *p, int64_t i)
 {
     const int rows = amx_tile_rows(p->n, i);
-    const int64_t all = block_count(f, p->cols);
+    const int64_t all = block_count(&f->blocks, p->cols), chunk = amx_blocks(f);
     struct amx_room room;
-    for (int64_t k = 0; k < all; k += BLOCKS_FEW) {
-        const int64_t n_blocks = all - k < BLOCKS_FEW ? all - k : BLOCKS_FEW, col = k * SW_X_COLS;
+    for (int64_t k = 0; k < all; k += chunk) {
+        const int64_t n_blocks = all - k < chunk ? all - k : chunk, col = k * SW_X_COLS;
         const int64_t left = p->cols - col, most = n_blocks * SW_X_COLS,
                       n = left < most ? left : most;
         struct amx_x *const to = amx_x_at(p->out, p->n, i, k, n_blocks);
@@ -67,7 +76,8 @@ ALWAYS_INLINE void amx_prepare(const struct block_format *f, const struct sw_pre
             for (int64_t j = 0, at = 0; j < n_blocks; j++, at += SW_X_COLS) {
                 struct block_x block = {0};
                 if (x && at < n)
-                    block = block_x_of(&f->needs, x + at, n - at < SW_X_COLS ? n - at : SW_X_COLS);
+                    block = block_x_of(&f->blocks.needs, x + at,
+                                       n - at < SW_X_COLS ? n - at : SW_X_COLS);
                 amx_put(&to[j], r, &block);
             }
         }
@@ -146,97 +156,146 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
             to->more[part][v] = f->more(u, head, group, phase, part);
 }
 
+/* Blocks [k, k + n) of a panel: units, or a part of one. */
 ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_panel_product *p,
-                              const char *w, int64_t n_units, bool in_place, struct amx_bytes *to)
+                              int64_t k, int64_t n, bool in_place, struct amx_bytes *to)
 {
-    const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
-    const ptrdiff_t w_step = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
-    for (; n_units > 0; n_units--, w += w_step, to += of_unit)
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS, phases = f->phases;
+    const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    while (n > 0) {
+        const int first = (int)(k % of_unit), left = of_unit - first;
+        const int many = n < left ? (int)n : left;
+        const char *const w = (const char *)p->weights + k / of_unit * unit;
         for (int v = 0; v < p->width / LANES; v++) {
             const struct block_unit u = words_unit(f, p, w, p->width, v);
             struct words_head head;
             f->head(&u, &head);
-            for (int group = 0; group < groups; group++)
-                EACH (phase, f->phases)
-                    amx_write(f, &u, &head, group, phase, v, in_place,
-                              &to[group * f->phases + phase]);
+            for (int i = 0; i < many; i += phases)
+                EACH (phase, phases)
+                    amx_write(f, &u, &head, (first + i) / phases, phase, v, in_place,
+                              &to[i + phase]);
         }
+        k += many;
+        n -= many;
+        to += many;
+    }
 }
 
-/* A tile of tokens times blocks of a register of rows. */
+/* A tile of tokens times blocks of a panel. */
 struct amx_tile {
     const struct amx_bytes *bytes;
     const char *words; /* of the first block, written out or in place */
     ptrdiff_t block;   /* bytes from the words of a block to those of the next */
-    int v;
+    int wide;          /* registers of rows */
     const struct amx_x *x;
-    int rows;         /* tokens that are there */
-    int64_t n_blocks; /* at least 1 */
-    float *c;         /* the sums of token r are at c + r * SW_PANEL */
+    int rows; /* tokens that are there */
+    int64_t n_blocks;
+    float *c; /* the sums of token r are at c + r * SW_PANEL */
     /* Memory [next, next_end) is fetched in the meantime, `lines` cache lines with each block. */
     const char *next, *next_end;
     int64_t lines;
 };
 
-/* The sums of a block, of each digit. */
+/*
+ * The tile unit makes products in turns of AMX_TURN, each in a tile of its own: a block of several
+ * registers of rows, which share the tile of activations, since tiles are dear to load while the
+ * core's other thread uses them as well. What was made is stored a turn later and joins the outputs
+ * another turn later, so that nobody waits: the three happen side by side, of three turns.
+ */
+#define AMX_TURN 4
+
+/* The sums of a turn: of a register of rows or more, of each digit. */
 struct amx_sums {
-    _Alignas(64) l_word of[WORDS_DIGITS][AMX_ROWS];
+    _Alignas(64) l_word of[AMX_TURN][AMX_ROWS];
 };
 
-ALWAYS_INLINE void amx_sum(int digits, const struct amx_tile *t, int64_t k, struct amx_sums *sums)
+/* A whole number below 2^22 (a block's are below 2^20), which lands in the low bits of 1.5 * 2^23:
+ * while tiles are in use, one of the core's two units for 64 bytes neither converts nor multiplies,
+ * but both add. */
+ALWAYS_INLINE l_vec amx_float(l_word sum)
 {
-    const ptrdiff_t step = SW_PANEL * 4, digit = WORDS_QUADS * step;
-    const char *const words = t->words + k * t->block + t->v * LANES * 4;
-    _tile_loadd(4, t->x[k].elements, SW_X_COLS);
-    _tile_loadd(6, words, step);
-    _tile_zero(0);
-    _tile_dpbssd(0, 4, 6);
-    if (digits > 1) {
-        _tile_loadd(7, words + digit, step);
-        _tile_zero(1);
-        _tile_dpbssd(1, 4, 7);
-    }
-    _tile_stored(0, sums->of[0], sizeof(l_word));
-    if (digits > 1)
-        _tile_stored(1, sums->of[1], sizeof(l_word));
+    const l_word start = l_set_word(0x4b400000);
+    return _mm512_sub_ps(_mm512_castsi512_ps(l_plus(sum, start)), _mm512_castsi512_ps(start));
 }
 
 /* As words_add does. */
 ALWAYS_INLINE void amx_add(int digits, int more, int nr, const struct amx_bytes *b, int v,
-                           const struct amx_x *x, const struct amx_sums *sums, l_vec acc[AMX_ROWS])
+                           const struct amx_x *x, l_word (*sums)[AMX_ROWS], float *c)
 {
     const l_vec scale = b->scales[v];
     EACH (r, nr) {
-        l_word sum = sums->of[0][r];
+        float *const at = c + r * SW_PANEL + v * LANES;
+        l_vec sum = amx_float(sums[0][r]);
         if (digits > 1)
-            sum = l_plus(l_left(sum, AMX_DIGIT_BITS), sums->of[1][r]);
-        acc[r] = l_fma(l_float(sum), l_mul(scale, l_set(x->scales[r])), acc[r]);
+            sum = l_fma(sum, l_set(1 << AMX_DIGIT_BITS), amx_float(sums[1][r]));
+        l_vec acc = l_fma(sum, l_mul(scale, l_set(x->scales[r])), l_load(at));
         EACH (part, more)
-            acc[r] = l_fma(b->more[part][v], l_set(x->sums[part][r]), acc[r]);
+            acc = l_fma(b->more[part][v], l_set(x->sums[part][r]), acc);
+        l_store(at, acc);
     }
 }
 
-/* While a block's sums join the outputs, the next one's are made. */
+/* Makes turn i, stores the one before and adds the one before that, each if there is one. */
+ALWAYS_INLINE void amx_turn(int digits, int more, int nr, const struct amx_tile *t, int64_t i,
+                            struct amx_sums sums[2])
+{
+    const ptrdiff_t step = SW_PANEL * 4, digit = WORDS_QUADS * step;
+    const int64_t turns = t->n_blocks * digits, k = i / digits, old = (i - 2) / digits;
+    const int v = (int)(i % digits) * (AMX_TURN / digits);
+    const char *const w = t->words + k * t->block + v * LANES * 4;
+    struct amx_sums *const stored = &sums[i & 1], *const made = &sums[~i & 1];
+    if (i < turns)
+        _tile_loadd(4, t->x[k].elements, SW_X_COLS);
+#define AMX_PRODUCT(tile, of_w)                                                                    \
+    if (i < turns)                                                                                 \
+        _tile_loadd(of_w, w + tile / digits * LANES * 4 + tile % digits * digit, step);            \
+    if (i > 0 && i <= turns)                                                                       \
+        _tile_stored(tile, made->of[tile], sizeof(l_word));                                        \
+    if (i < turns) {                                                                               \
+        _tile_zero(tile);                                                                          \
+        _tile_dpbssd(tile, 4, of_w);                                                               \
+    }                                                                                              \
+    if (i > 1 && (tile + 1) % digits == 0)                                                         \
+    amx_add(digits, more, nr, t->bytes + old, v + tile / digits, t->x + old,                       \
+            &stored->of[tile / digits * digits], t->c)
+    AMX_PRODUCT(0, 6);
+    AMX_PRODUCT(1, 7);
+    AMX_PRODUCT(2, 6);
+    AMX_PRODUCT(3, 7);
+#undef AMX_PRODUCT
+}
+
+/* Block by block: of panels that are not as wide as a turn. */
+ALWAYS_INLINE void amx_narrow(int digits, int more, int nr, const struct amx_tile *t)
+{
+    const ptrdiff_t step = SW_PANEL * 4, digit = WORDS_QUADS * step;
+    struct amx_sums sums;
+    for (int64_t k = 0; k < t->n_blocks; k++)
+        for (int v = 0; v < t->wide; v++) {
+            const char *const w = t->words + k * t->block + v * LANES * 4;
+            _tile_loadd(4, t->x[k].elements, SW_X_COLS);
+            EACH (d, digits) {
+                _tile_loadd(6, w + d * digit, step);
+                _tile_zero(0);
+                _tile_dpbssd(0, 4, 6);
+                _tile_stored(0, sums.of[d], sizeof(l_word));
+            }
+            amx_add(digits, more, nr, t->bytes + k, v, t->x + k, sums.of, t->c);
+        }
+}
+
 ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, struct amx_tile *t)
 {
-    const char *next = t->next;
-    const char *const next_end = t->next_end;
-    const int64_t lines = t->lines;
     struct amx_sums sums[2];
-    l_vec acc[AMX_ROWS];
-    EACH (r, nr)
-        acc[r] = l_load(t->c + r * SW_PANEL);
-    amx_sum(digits, t, 0, &sums[0]);
-    for (int64_t k = 0; k < t->n_blocks; k++) {
-        if (k + 1 < t->n_blocks)
-            amx_sum(digits, t, k + 1, &sums[(k + 1) & 1]);
-        for (int64_t line = 0; line < lines && next < next_end; line++, next += 64)
-            __builtin_prefetch(next, 0, 2);
-        amx_add(digits, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
+    if (t->wide < WORDS_WIDE) {
+        amx_narrow(digits, more, nr, t);
+        return;
     }
-    t->next = next;
-    EACH (r, nr)
-        l_store(t->c + r * SW_PANEL, acc[r]);
+    for (int64_t i = 0; i < t->n_blocks * digits + 2; i++) {
+        for (int64_t line = 0; line < t->lines && t->next < t->next_end; line++, t->next += 64)
+            __builtin_prefetch(t->next, 0, 2);
+        amx_turn(digits, more, nr, t, i, sums);
+    }
 }
 
 /* One copy of each for all formats: digits, and numbers of a block besides its scale. */
@@ -270,37 +329,36 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
     const int64_t blocks = block_count(&f->blocks, p->cols), base = p->first_tile * AMX_ROWS;
     const int64_t past = p->end_tile * AMX_ROWS, end = past < p->n ? past : p->n;
     const int of_unit = f->blocks.packing.elements / SW_X_COLS;
-    const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
-    const int64_t tiles = p->end_tile - p->first_tile;
+    const ptrdiff_t block = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing) / of_unit;
+    const int64_t tiles = p->end_tile - p->first_tile, chunk = amx_blocks(f);
     const bool in_place = f->plain && p->width == SW_PANEL;
     struct amx_bytes bytes[BLOCKS_FEW];
     amx_begin(AMX_ROWS, SW_X_COLS);
     memset(p->scratch, 0, (size_t)((past - base) * SW_PANEL) * sizeof *p->scratch);
-    for (int64_t k = 0; k < blocks; k += BLOCKS_FEW) {
-        const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
-        const char *const w = (const char *)p->weights + k / of_unit * unit;
-        const int64_t size = n_blocks / of_unit * unit;
-        amx_unpack(f, p, w, n_blocks / of_unit, in_place, bytes);
+    for (int64_t k = 0; k < blocks; k += chunk) {
+        const int64_t n_blocks = blocks - k < chunk ? blocks - k : chunk;
+        const char *const w = (const char *)p->weights + k * block;
+        const int64_t size = n_blocks * block;
+        amx_unpack(f, p, k, n_blocks, in_place, bytes);
         amx_fence(bytes);
         struct amx_tile t = {.bytes = bytes,
                              .words = (const char *)bytes,
                              .block = sizeof bytes[0],
+                             .wide = p->width / LANES,
                              .n_blocks = n_blocks,
                              .next = w + size,
                              .next_end = w + 2 * size};
         if (in_place) {
             const struct sw_packing *const packing = &f->blocks.packing;
             t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
-            t.block = unit;
+            t.block = block;
         }
-        t.lines = size / 64 / (tiles * n_blocks * (p->width / LANES)) + 1;
+        t.lines = size / 64 / (tiles * n_blocks) + 1;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);
             t.x = amx_x_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);
-            for (t.v = 0; t.v < p->width / LANES; t.v++) {
-                t.c = p->scratch + (i * AMX_ROWS - base) * SW_PANEL + t.v * LANES;
-                amx_multiply(f->kind, &t);
-            }
+            t.c = p->scratch + (i * AMX_ROWS - base) * SW_PANEL;
+            amx_multiply(f->kind, &t);
         }
         amx_fence(bytes);
     }
@@ -312,24 +370,26 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
 /* What a tile of tokens takes whose bytes and sums are close by. */
 static double amx_spin_words(int64_t steps, float *out)
 {
-    struct amx_bytes bytes = {0};
-    struct amx_x x = {0};
+    struct amx_bytes bytes[AMX_BLOCKS] = {0};
+    struct amx_x x[AMX_BLOCKS] = {0};
     float sums[AMX_ROWS * SW_PANEL] = {0};
-    struct amx_tile t = {.bytes = &bytes,
-                         .words = (const char *)&bytes,
-                         .x = &x,
+    struct amx_tile t = {.bytes = bytes,
+                         .words = (const char *)bytes,
+                         .block = sizeof bytes[0],
+                         .wide = WORDS_WIDE,
+                         .x = x,
                          .rows = AMX_ROWS,
-                         .n_blocks = 1,
+                         .n_blocks = AMX_BLOCKS,
                          .c = sums};
-    steps = steps / 16 + 1; /* takes about as long as with vectors */
+    steps = steps / (16 * AMX_BLOCKS * WORDS_WIDE) + 1; /* takes about as long as with vectors */
     amx_begin(AMX_ROWS, SW_X_COLS);
-    amx_fence(&bytes);
-    amx_fence(&x);
+    amx_fence(bytes);
+    amx_fence(x);
     for (int64_t k = 0; k < steps; k++)
         amx_plain(&t);
     _tile_release();
     out[0] += sums[0];
-    return (double)steps * 2 * AMX_ROWS * LANES * SW_X_COLS;
+    return (double)steps * 2 * AMX_BLOCKS * AMX_ROWS * SW_PANEL * SW_X_COLS;
 }
 
 #endif
