@@ -158,7 +158,8 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
 
 /* Blocks [k, k + n) of a panel: units, or a part of one. */
 ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_panel_product *p,
-                              int64_t k, int64_t n, bool in_place, struct amx_bytes *to)
+                              int64_t k, int64_t n, bool in_place, struct words_next *fetch,
+                              struct amx_bytes *to)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, phases = f->phases;
     const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
@@ -171,9 +172,12 @@ ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_pane
             struct words_head head;
             f->head(&u, &head);
             for (int i = 0; i < many; i += phases)
-                EACH (phase, phases)
+                EACH (phase, phases) {
+                    if (!in_place)
+                        words_fetch_next(fetch);
                     amx_write(f, &u, &head, (first + i) / phases, phase, v, in_place,
                               &to[i + phase]);
+                }
         }
         k += many;
         n -= many;
@@ -191,9 +195,7 @@ struct amx_tile {
     int rows; /* tokens that are there */
     int64_t n_blocks;
     float *c; /* the sums of token r are at c + r * SW_PANEL */
-    /* Memory [next, next_end) is fetched in the meantime, `lines` cache lines with each block. */
-    const char *next, *next_end;
-    int64_t lines;
+    struct words_next fetch;
 };
 
 /*
@@ -292,8 +294,7 @@ ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, struct amx_tile *t)
         return;
     }
     for (int64_t i = 0; i < t->n_blocks * digits + 2; i++) {
-        for (int64_t line = 0; line < t->lines && t->next < t->next_end; line++, t->next += 64)
-            __builtin_prefetch(t->next, 0, 2);
+        words_fetch_next(&t->fetch);
         amx_turn(digits, more, nr, t, i, sums);
     }
 }
@@ -339,21 +340,20 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
         const int64_t n_blocks = blocks - k < chunk ? blocks - k : chunk;
         const char *const w = (const char *)p->weights + k * block;
         const int64_t size = n_blocks * block;
-        amx_unpack(f, p, k, n_blocks, in_place, bytes);
-        amx_fence(bytes);
         struct amx_tile t = {.bytes = bytes,
                              .words = (const char *)bytes,
                              .block = sizeof bytes[0],
                              .wide = p->width / LANES,
                              .n_blocks = n_blocks,
-                             .next = w + size,
-                             .next_end = w + 2 * size};
+                             .fetch = words_next_of(w, size, n_blocks * (p->width / LANES))};
+        amx_unpack(f, p, k, n_blocks, in_place, &t.fetch, bytes);
+        amx_fence(bytes);
         if (in_place) {
             const struct sw_packing *const packing = &f->blocks.packing;
             t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
             t.block = block;
         }
-        t.lines = size / 64 / (tiles * n_blocks) + 1;
+        t.fetch.lines = size / 64 / (tiles * n_blocks) + 1;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);
             t.x = amx_x_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);

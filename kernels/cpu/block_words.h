@@ -74,8 +74,31 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
 
 /* ---- several tokens */
 
+/* What of a panel comes next is fetched beside the work on what is there: [next, end), so many
+ * cache lines with each block. */
+struct words_next {
+    const char *next, *end;
+    int64_t lines;
+};
+
+ALWAYS_INLINE void words_fetch_next(struct words_next *f)
+{
+    const char *next = f->next;
+    for (int64_t line = 0; line < f->lines && next < f->end; line++, next += 64)
+        __builtin_prefetch(next, 0, 2);
+    f->next = next;
+}
+
+/* Of the `size` bytes behind those at w, a quarter is fetched while n blocks are written out: with
+ * few tokens that takes as long as the products. */
+static inline struct words_next words_next_of(const char *w, int64_t size, int64_t n)
+{
+    return (struct words_next){w + size, w + 2 * size, size / 64 / 4 / n};
+}
+
 ALWAYS_INLINE void words_unpack(const struct words_format *f, const struct sw_panel_product *p,
-                                const char *w, int64_t n_units, struct words_bytes *to)
+                                const char *w, int64_t n_units, struct words_next *fetch,
+                                struct words_bytes *to)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
     const int width = p->width, wide = width / LANES;
@@ -88,6 +111,7 @@ ALWAYS_INLINE void words_unpack(const struct words_format *f, const struct sw_pa
         }
         for (int group = 0; group < groups; group++)
             EACH (phase, f->phases) {
+                words_fetch_next(fetch);
                 for (int i = 0; i < 4; i++)
                     EACH (half, 2)
                         for (int v = 0; v < wide; v++) {
@@ -119,9 +143,7 @@ struct words_tile {
     int nr;
     int64_t n_blocks;
     float *c; /* the sums of token r are at c + r * SW_PANEL */
-    /* Memory [next, next_end) is fetched in the meantime, `lines` cache lines with each block. */
-    const char *next, *next_end;
-    int lines;
+    struct words_next fetch;
 };
 
 /* Tokens [first, first + nr), registers of rows from `from` on. */
@@ -130,21 +152,19 @@ ALWAYS_INLINE void words_fixed(const struct words_kind *kind, int nr, int nv, st
 {
     const struct block_x *x = t->x + first;
     const struct words_bytes *const end = t->bytes + t->n_blocks;
-    const char *next = t->next;
-    const char *const next_end = t->next_end;
-    const int64_t step = t->nr, lines = t->lines;
+    struct words_next fetch = t->fetch;
+    const int64_t step = t->nr;
     float *const c = t->c + first * SW_PANEL + from * LANES;
     l_vec acc[WORDS_WIDE][TILE_ROWS];
     EACH (v, nv)
         EACH (r, nr)
             acc[v][r] = l_load(c + r * SW_PANEL + v * LANES);
     for (const struct words_bytes *bytes = t->bytes; bytes < end; bytes++, x += step) {
-        for (int64_t line = 0; line < lines && next < next_end; line++, next += 64)
-            __builtin_prefetch(next, 0, 2);
+        words_fetch_next(&fetch);
         const struct words_block b = {.bytes = bytes, .from = from};
         words_add(kind, nr, nv, &b, x, acc);
     }
-    t->next = next;
+    t->fetch = fetch;
     EACH (v, nv)
         EACH (r, nr)
             l_store(c + r * SW_PANEL + v * LANES, acc[v][r]);
@@ -228,13 +248,12 @@ ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(str
         const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
         const int64_t size = n_blocks / of_unit * unit, tiles = p->end_tile - p->first_tile;
         const char *const w = (const char *)p->weights + k / of_unit * unit;
-        words_unpack(f, p, w, n_blocks / of_unit, bytes);
         struct words_tile t = {.bytes = bytes,
                                .wide = p->width / LANES,
                                .n_blocks = n_blocks,
-                               .next = w + size,
-                               .next_end = w + 2 * size};
-        t.lines = (int)(size / 64 / (tiles * n_blocks * WORDS_WIDE / WORDS_VECS)) + 1;
+                               .fetch = words_next_of(w, size, n_blocks)};
+        words_unpack(f, p, w, n_blocks / of_unit, &t.fetch, bytes);
+        t.fetch.lines = size / 64 / (tiles * n_blocks * WORDS_WIDE / WORDS_VECS) + 1;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i);
             t.nr = (int)(tile_first(p->n, i + 1) - first);
