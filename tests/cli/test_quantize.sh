@@ -88,7 +88,7 @@ ls refused.gguf* >/dev/null 2>&1 && fail "a refused model leaves files"
 # heads, layers that only guess and convolutions: the same names, shapes and logits.
 for name in deepseek_v3 falcon_40b gemma4_moe glm4_moe_guesses gpt_oss qwen3_5_moe qwen3_next_by_head t5; do
     source=()
-    [ $name = t5 ] && source=(--source 1,2,3)
+    [ $name = t5 ] && source=(--source "1,2,3")
     sw quantize "$models/gguf/$name/model.gguf" "$name.gguf" --weights f32
     expect 0 "quantize $name, a GGUF file"
     for file in "$models/gguf/$name/model.gguf" "$name.gguf"; do

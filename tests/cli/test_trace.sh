@@ -116,7 +116,7 @@ checked() {
 same() { diff -r -x '*.job' acts "$2" >seen || { cat seen; fail "$1: other bytes"; }; }
 
 python3 make.py 200 >in.jsonl
-values=(--layers embed,0,-1 --positions 0,-1 --logits --logprobs 3 --shard 400K)
+values=(--layers "embed,0,-1" --positions "0,-1" --logits --logprobs 3 --shard 400K)
 sw trace model in.jsonl acts "${values[@]}" -w f32 --json
 expect 0 "trace"
 checked "trace" check.py acts
@@ -159,7 +159,7 @@ expect 3 "another choice"
 one_message "another choice" 'another job: .*--layers is "0", was "embed,0,-1"'
 
 # Killed twice with all its ranks while it writes, and resumed: the same bytes, every line once.
-values=(--layers embed,0,-1 --positions 0,-1 --logits --logprobs 3 --shard 6M)
+values=(--layers "embed,0,-1" --positions "0,-1" --logits --logprobs 3 --shard 6M)
 python3 make.py 2000 >in.jsonl
 ranks 1 trace model in.jsonl acts "${values[@]}" -w f32 --fresh
 expect 0 "the long job"
