@@ -69,7 +69,7 @@ const struct sw_option sw_options_placement[] = {
     {"context", 'c', "N",
      "positions each sequence has room for (default: 2048, or less if the model has less)",
      FIELD(context), sw_parse_count},
-    {"slots", 0, "N", "sequences under way at once (default: 1; batch, serve, score: 32)",
+    {"slots", 0, "N", "sequences under way at once (default: 1; batch, trace, serve, score: 32)",
      FIELD(slots), sw_parse_count},
     {"chunk", 0, "N", "prompt tokens computed at a time (default: 512)", FIELD(chunk),
      sw_parse_count},
@@ -422,6 +422,15 @@ static void options_print_help(const struct sw_option *option)
     printf("\n");
 }
 
+/* Columns of UTF-8, of characters of one each. */
+static int options_columns(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += (*text & 0xc0) != 0x80;
+    return n;
+}
+
 void sw_options_help(const struct sw_verb *verb)
 {
     printf("Usage: spillway %s %s\n\n%s\n\n%s\n\nOptions:\n", verb->name, verb->arguments,
@@ -429,11 +438,11 @@ void sw_options_help(const struct sw_verb *verb)
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++) {
             char left[64];
-            const int n =
-                snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
-                         option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
-                         option->name, option->argument && option->argument[0] != '[' ? " " : "",
-                         option->argument ? option->argument : "");
+            snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+                     option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
+                     option->name, option->argument && option->argument[0] != '[' ? " " : "",
+                     option->argument ? option->argument : "");
+            const int n = options_columns(left);
             printf("  %s%*s", left, n < 30 ? 30 - n : 1, "");
             options_print_help(option);
         }
