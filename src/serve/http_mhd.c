@@ -90,8 +90,9 @@ static void http_resume(void *connection)
 {
     const struct link *link =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    struct sw_http *http = link->http; /* the link may be gone once its connection goes on */
     MHD_resume_connection(connection);
-    sw_bell_ring(&link->http->bell);
+    sw_bell_ring(&http->bell);
 }
 
 /* The next bytes of a stream; sleeps on the connection when there are none. */
