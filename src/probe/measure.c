@@ -126,6 +126,7 @@ no_memory:
     return sw_fail(SW_ENOMEM, "no memory to measure with (%zu bytes)", bytes);
 }
 
+/* Until time is up; what was put out of the caches no more than once. */
 static void read_part(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
@@ -135,13 +136,14 @@ static void read_part(void *ctx, int64_t chunk, int worker)
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
     const double begin = sw_clock();
     double time = begin;
-    w->amount = 0;
-    for (size_t at = 0; time < begin + block->seconds; at = (at + PIECE) % w->touched) {
-        w->sink += kernels->read_memory(part + at, PIECE);
+    for (size_t at = 0; time < begin + block->seconds; at += PIECE) {
+        if (at == w->touched && block->flushes)
+            break;
+        w->sink += kernels->read_memory(part + at % w->touched, PIECE);
         w->amount += PIECE;
         time = sw_clock();
     }
-    w->seconds = time - begin;
+    w->seconds += time - begin;
 }
 
 static void flush_part(void *ctx, int64_t chunk, int worker)
@@ -151,36 +153,19 @@ static void flush_part(void *ctx, int64_t chunk, int worker)
     flush_lines(block->data + (size_t)chunk * block->part, block->worked[chunk].touched);
 }
 
-/* What there is of a thread's part, once. */
-static void read_part_once(void *ctx, int64_t chunk, int worker)
-{
-    (void)worker;
-    struct sw_read_block *block = ctx;
-    struct worked *w = &block->worked[chunk];
-    const char *part = block->data + (size_t)chunk * block->part;
-    const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
-    const double begin = sw_clock();
-    w->sink += kernels->read_memory(part, w->touched);
-    w->amount += (double)w->touched;
-    w->seconds += sw_clock() - begin;
-}
-
 double sw_read_block_rate(struct sw_read_block *block, double seconds)
 {
     const int n = pool_threads_or_one(block->pool);
     if (!block->enough && !block->flushes)
         return 0;
-    block->seconds = seconds;
-    if (block->enough) {
-        sw_pool_run(block->pool, read_part, block, n);
-        return worked_rate(block->worked, n);
-    }
     for (int i = 0; i < n; i++)
         block->worked[i].amount = block->worked[i].seconds = 0;
+    block->seconds = seconds;
     const double until = sw_clock() + seconds;
     do {
-        sw_pool_run(block->pool, flush_part, block, n);
-        sw_pool_run(block->pool, read_part_once, block, n);
+        if (block->flushes)
+            sw_pool_run(block->pool, flush_part, block, n);
+        sw_pool_run(block->pool, read_part, block, n);
     } while (sw_clock() < until);
     return worked_rate(block->worked, n);
 }
