@@ -83,9 +83,9 @@ uint64_t sw_reader_bytes(const struct sw_reader *reader);
 
 /*
  * A wait for what another thread reads; *wait is {0} at first. When no byte has come for `seconds`
- * (0: for ever) the reader is given up, SW_EIO names the file and the offset: its threads never
- * return, so what they would fill may go, and nobody waits for them; sw_reader_close leaves the
- * reader's own memory to them.
+ * (0: for ever) the reader is given up, SW_EIO names the file and the offset: its threads stop
+ * before or after their next read, and nobody waits for them. So what they use is never freed: what
+ * they fill, the backend, the tensors and the model; sw_reader_close leaves the reader to them.
  */
 struct sw_reader_wait {
     uint64_t bytes; /* read so far */

@@ -148,13 +148,18 @@ static enum sw_status session_set_up(struct sw_session *s, bool *is_short)
     return sw_session_load(s, is_short);
 }
 
-/* Undoes session_set_up. */
-static void session_take_down(struct sw_session *s)
+static void session_close_engine(struct sw_session *s)
 {
     sw_driver_close(s->driver);
     sw_worker_close(s->worker);
     s->driver = NULL;
     s->worker = NULL;
+}
+
+/* Undoes session_set_up. */
+static void session_take_down(struct sw_session *s)
+{
+    session_close_engine(s);
     sw_session_backends_close(s);
     if (s->probed)
         sw_probe_free(&s->probe);
@@ -219,6 +224,9 @@ enum sw_status sw_session_work(struct sw_session *s)
 
 static void session_free(struct sw_session *s)
 {
+    session_close_engine(s);
+    if (s->reader && sw_reader_is_given_up(s->reader)) /* its threads have all this */
+        return;
     session_take_down(s);
     sw_plan_free(&s->plan);
     sw_footprint_free(&s->footprint);
