@@ -61,9 +61,10 @@ static enum sw_status cpu_sync(struct sw_backend *b)
 
 static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
 {
-    /* The last panel has padding; every panel has when the columns are padded. */
+    /* Padding, and no more: what is touched here is touched by one thread. A last panel that is not
+     * full has some; every panel has when the columns are padded. */
     const unsigned pad = sw_format_of(m->format)->col_pad;
-    const int64_t first = m->cols % pad ? 0 : (m->rows - 1) / SW_PANEL;
+    const int64_t first = m->cols % pad ? 0 : m->rows / SW_PANEL;
     const size_t from = sw_panel_offset(m->format, m->cols, first);
     (void)b;
     memset((char *)m->d_data + from, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - from);
@@ -85,6 +86,29 @@ static void matrix_put_panel(void *ctx, int64_t chunk, int worker)
     sw_pack_panel(&put->pack, put->first_panel + chunk);
 }
 
+/*
+ * Touches what several threads are about to fill, side by side: where two of them touch a huge page
+ * for the first time at once, the system clears one for each, and throws one away. Only whole
+ * panels, of which no other thread has a byte.
+ */
+static void matrix_touch(struct sw_cpu *cpu, const struct sw_matrix *m,
+                         const struct sw_matrix_rows *rows)
+{
+    const int64_t past = rows->row0 + rows->n_rows;
+    if (rows->row0 % SW_PANEL || (past % SW_PANEL && past < m->rows))
+        return;
+    char *const data = m->d_data;
+    char *at = data + sw_panel_offset(m->format, m->cols, rows->row0 / SW_PANEL);
+    const char *const end = data + sw_panel_offset(m->format, m->cols, past / SW_PANEL);
+    while (at < end) {
+        pthread_mutex_t *const lock = &cpu->touching[(uintptr_t)at / SW_HUGE_PAGE % SW_TOUCH_LOCKS];
+        pthread_mutex_lock(lock);
+        *(volatile char *)at = 0;
+        pthread_mutex_unlock(lock);
+        at += SW_HUGE_PAGE - (uintptr_t)at % SW_HUGE_PAGE;
+    }
+}
+
 static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                  const struct sw_matrix_rows *rows)
 {
@@ -97,6 +121,8 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                    rows->blocks},
                           .first_panel = rows->row0 / SW_PANEL};
     const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
+    if (rows->alone)
+        matrix_touch(sw_cpu_of(b), m, rows);
     const bool is_alone = rows->alone || rows->n_rows * m->cols < 65536;
     sw_pool_run(is_alone ? NULL : sw_cpu_of(b)->pool, matrix_put_panel, &put,
                 last - put.first_panel + 1);
@@ -311,6 +337,8 @@ static void cpu_close(struct sw_backend *b)
     sw_pool_free(cpu->pool);
     cpu_release(b, cpu->x, (size_t)cpu->x_floats * sizeof(float));
     cpu_release(b, cpu->thread_scratch, thread_scratch_bytes(cpu->threads));
+    for (int i = 0; i < SW_TOUCH_LOCKS; i++)
+        pthread_mutex_destroy(&cpu->touching[i]);
     free(cpu);
 }
 
@@ -373,6 +401,8 @@ enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct 
     struct sw_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu)
         return sw_fail(SW_ENOMEM, "no memory for the CPU backend");
+    for (int i = 0; i < SW_TOUCH_LOCKS; i++)
+        pthread_mutex_init(&cpu->touching[i], NULL);
     cpu->base.ops = &ops;
     cpu->max_cols = options->max_cols;
     cpu->x_floats = x_floats(options);

@@ -7,6 +7,10 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/many.h"
 
+#include <pthread.h>
+
+#define SW_TOUCH_LOCKS 16
+
 struct sw_cpu {
     struct sw_backend base; /* must be first: sw_cpu_of converts a pointer to it */
     const struct sw_kernels *kernels;
@@ -14,9 +18,10 @@ struct sw_cpu {
     struct sw_pool *pool;
     int threads;
     int64_t max_cols, x_floats;
-    ptrdiff_t deep;        /* of struct sw_panel_product */
-    void *x;               /* (x_floats) floats of prepared activations */
-    float *thread_scratch; /* (threads, SW_THREAD_FLOATS) */
+    ptrdiff_t deep;                           /* of struct sw_panel_product */
+    void *x;                                  /* (x_floats) floats of prepared activations */
+    float *thread_scratch;                    /* (threads, SW_THREAD_FLOATS) */
+    pthread_mutex_t touching[SW_TOUCH_LOCKS]; /* of a huge page, by its number: its first touch */
 };
 
 static inline struct sw_cpu *sw_cpu_of(struct sw_backend *b)
