@@ -51,6 +51,7 @@ static double worked_rate(const struct worked *worked, int n)
 
 /* Bytes of a block: starting and ending weigh more in less. */
 #define FLUSHED_MIN ((size_t)8 << 20)
+#define TOUCH_LONGER 9 /* times the time for touching, until there is so much */
 
 #if defined(__x86_64__)
 static bool can_flush(void)
@@ -83,10 +84,12 @@ static void read_block_touch(void *ctx, int64_t chunk, int worker)
     (void)worker;
     const struct sw_read_block *block = ctx;
     struct worked *w = &block->worked[chunk];
-    const double until = sw_clock() + block->seconds;
+    const double until = sw_clock() + block->seconds, late = until + TOUCH_LONGER * block->seconds;
+    const size_t least = FLUSHED_MIN / (size_t)pool_threads_or_one(block->pool);
     for (w->touched = 0; w->touched < block->part; w->touched += PIECE) {
         memset(block->data + (size_t)chunk * block->part + w->touched, 1, PIECE);
-        if (sw_clock() > until && w->touched + PIECE < block->part) {
+        const double now = sw_clock();
+        if (now > (w->touched + PIECE < least ? late : until) && w->touched + PIECE < block->part) {
             w->touched += PIECE;
             return;
         }

@@ -165,6 +165,14 @@ static enum sw_status measure_both(struct sw_transport *t, struct sw_read_block 
     return status == SW_OK ? sw_transport_barrier(t) : status;
 }
 
+static bool alone_on_node(const struct sw_probe *probe, int rank)
+{
+    int ranks = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        ranks += probe->hosts[i].node == probe->hosts[rank].node;
+    return ranks == 1;
+}
+
 static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe_options *options,
                                      const struct sw_probe *probe, struct sw_pool *pool,
                                      struct sw_probe_rank *info)
@@ -179,7 +187,9 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
         status = sw_transport_barrier(t);
     }
     if (status == SW_OK) {
-        if (first_on_node(probe, t->rank))
+        if (alone_on_node(probe, t->rank))
+            info->alone_bandwidth = info->read_bandwidth;
+        else if (first_on_node(probe, t->rank))
             info->alone_bandwidth = sw_read_block_rate(block, seconds * ALONE);
         status = sw_transport_barrier(t);
     }
@@ -257,6 +267,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
                             struct sw_probe *out)
 {
     const double begin = sw_clock();
+    struct sw_probe_options measured = *options;
     struct sw_probe_rank info;
     memset(&info, 0, sizeof info);
     info.device = -1;
@@ -280,8 +291,10 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
         status = probe_take_gpu(out, t->rank, gpus, &info, &share);
     if (status == SW_OK && options->connectivity && t->n_nodes > 1)
         status = probe_try_networks(t, out);
+    if (status == SW_OK && t->size == 1 && !any_gpu(out) && options->forced_s > 0)
+        measured.seconds = options->forced_s;
     if (status == SW_OK)
-        status = probe_measure(t, options, out, &share, &info);
+        status = probe_measure(t, &measured, out, &share, &info);
     if (status == SW_OK)
         status = probe_exchange(t, &info, out);
     if (status == SW_OK)

@@ -18,6 +18,7 @@
 
 struct sw_probe_options {
     double seconds;  /* for all measurements; 0: speeds are defaults, hops are timed briefly */
+    double forced_s; /* in place of it for one rank without a GPU; 0: `seconds` */
     uint64_t memory; /* most bytes to measure with on a node; 0: some times its caches */
     int threads;     /* per rank; 0: what sw_probe_threads returns */
     enum sw_format_id format;         /* weight format whose products are measured */

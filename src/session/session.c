@@ -6,6 +6,7 @@
 #include "checkpoint/fit.h"
 #include "checkpoint/open_model.h"
 #include "probe/files.h"
+#include "probe/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,29 @@ static double session_probe_seconds(uint64_t bytes, bool is_measuring)
     return seconds < least ? least : seconds < 1 ? seconds : 1;
 }
 
+#define FORCED_ROOM                                                                                \
+    4 /* times the model's files: they may be kept in more bits, beside a KV cache */
+#define FORCED_SHARE 0.2
+
+/* The same where one rank without a GPU has all layers in its memory, as nothing else would be
+ * faster: speeds are for the prediction only, so the first token does not wait long for them. 0:
+ * they may decide something. */
+static double session_forced_seconds(const struct sw_session *s, double seconds)
+{
+    struct sw_host_memory memory;
+    uint64_t bytes = 0;
+    if (!s->reader || s->settings.measures || s->defaults.most_slots > 0)
+        return 0;
+    for (int i = 0; i < s->tensors.n_files; i++)
+        bytes += s->tensors.files[i].size;
+    if (sw_memory_read("", &memory) != SW_OK) { /* the probe reports it */
+        sw_error_clear();
+        return 0;
+    }
+    const uint64_t left = sw_memory_left(&memory), most = s->settings.host_memory;
+    return bytes < (left < most ? left : most) / FORCED_ROOM ? FORCED_SHARE * seconds : 0;
+}
+
 static struct sw_probe_options session_probe_options(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
@@ -80,8 +104,10 @@ static struct sw_probe_options session_probe_options(const struct sw_session *s)
         sw_params_weights(sw_format_id_of(o->weights.all), s->model, stored);
     const enum sw_dtype unquantized =
         sw_format_is_quantized(weights) ? stored : sw_format_of(weights)->dtype;
+    const double seconds = session_probe_seconds(bytes, o->measures);
     return (struct sw_probe_options){
-        .seconds = session_probe_seconds(bytes, o->measures),
+        .seconds = seconds,
+        .forced_s = session_forced_seconds(s, seconds),
         /* the process has more than this in it when it measures */
         .memory = bytes / 2 < o->host_memory / 4 ? bytes / 2 : o->host_memory / 4,
         .threads = o->threads,
