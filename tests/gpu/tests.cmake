@@ -17,7 +17,7 @@ if(TARGET simgpu_kernels)
   add_executable(measure_gpu gpu/measure_gpu.c)
   target_link_libraries(measure_gpu PRIVATE simgpu_kernels)
   add_test(NAME gpu.measure COMMAND measure_gpu --small)
-  set_tests_properties(gpu.measure PROPERTIES LABELS "unit;gpu" TIMEOUT 300
+  set_tests_properties(gpu.measure PROPERTIES LABELS "unit;gpu" TIMEOUT ${unit_timeout}
     ENVIRONMENT SIMGPU_ALIKE=0)
 endif()
 

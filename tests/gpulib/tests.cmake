@@ -33,7 +33,7 @@ if(TARGET spillway_simgpu)
   target_link_libraries(measure_decode PRIVATE sw_cmd)
   add_test(NAME gpulib.measure COMMAND measure_decode
     ${CMAKE_CURRENT_SOURCE_DIR}/models/tiny/llama31 f16 8)
-  set_tests_properties(gpulib.measure PROPERTIES LABELS "unit;gpulib" TIMEOUT 300
+  set_tests_properties(gpulib.measure PROPERTIES LABELS "unit;gpulib" TIMEOUT ${unit_timeout}
     ENVIRONMENT ${library})
   add_dependencies(measure_decode spillway_simgpu)
   add_executable(measure_memory gpulib/measure_memory.c)
