@@ -111,11 +111,11 @@ static void be_root(int listener)
         ends.push_back(fd);
     } while (hellos.empty() || hellos.size() < static_cast<size_t>(hellos[0].size));
     const Answer answer = judge(hellos);
+    close(listener); // first: who has an answer must not find the root again
     for (int fd : ends) {
         write_all(&never, fd, &answer, sizeof answer);
         close(fd);
     }
-    close(listener);
 }
 
 std::string start_root()
