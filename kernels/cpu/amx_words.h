@@ -195,6 +195,7 @@ struct amx_tile {
     int rows; /* tokens that are there */
     int64_t n_blocks;
     float *c; /* the sums of token r are at c + r * SW_PANEL */
+    bool few; /* tiles of tokens */
     struct words_next fetch;
 };
 
@@ -237,8 +238,14 @@ ALWAYS_INLINE void amx_add(int digits, int more, int nr, const struct amx_bytes 
     }
 }
 
+/* When the next weights are fetched: of few tiles, which take about as long as memory, with each
+ * turn, or each product where nothing is written out; else between tiles. */
+enum amx_fetches { AMX_BY_TILE, AMX_BY_TURN, AMX_BY_PRODUCT };
+#define AMX_FEW_TILES 2
+
 /* Makes turn i, stores the one before and adds the one before that, each if there is one. */
-ALWAYS_INLINE void amx_turn(int digits, int more, int nr, const struct amx_tile *t, int64_t i,
+ALWAYS_INLINE void amx_turn(enum amx_fetches fetches, int digits, int more, int nr,
+                            const struct amx_tile *t, int64_t i, struct words_next *fetch,
                             struct amx_sums sums[2])
 {
     const ptrdiff_t step = SW_PANEL * 4, digit = WORDS_QUADS * step;
@@ -246,6 +253,8 @@ ALWAYS_INLINE void amx_turn(int digits, int more, int nr, const struct amx_tile 
     const int v = (int)(i % digits) * (AMX_TURN / digits);
     const char *const w = t->words + k * t->block + v * LANES * 4;
     struct amx_sums *const stored = &sums[i & 1], *const made = &sums[~i & 1];
+    if (fetches == AMX_BY_TURN)
+        words_fetch_next(fetch);
     if (i < turns)
         _tile_loadd(4, t->x[k].elements, SW_X_COLS);
 #define AMX_PRODUCT(tile, of_w)                                                                    \
@@ -253,6 +262,8 @@ ALWAYS_INLINE void amx_turn(int digits, int more, int nr, const struct amx_tile 
         _tile_loadd(of_w, w + tile / digits * LANES * 4 + tile % digits * digit, step);            \
     if (i > 0 && i <= turns)                                                                       \
         _tile_stored(tile, made->of[tile], sizeof(l_word));                                        \
+    if (fetches == AMX_BY_PRODUCT)                                                                 \
+        words_fetch_next(fetch);                                                                   \
     if (i < turns) {                                                                               \
         _tile_zero(tile);                                                                          \
         _tile_dpbssd(tile, 4, of_w);                                                               \
@@ -286,36 +297,42 @@ ALWAYS_INLINE void amx_narrow(int digits, int more, int nr, const struct amx_til
         }
 }
 
-ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, struct amx_tile *t)
+ALWAYS_INLINE void amx_fixed(enum amx_fetches fetches, int digits, int more, int nr,
+                             struct amx_tile *t)
 {
+    struct words_next fetch = t->fetch;
     struct amx_sums sums[2];
     if (t->wide < WORDS_WIDE) {
         amx_narrow(digits, more, nr, t);
         return;
     }
-    for (int64_t i = 0; i < t->n_blocks * digits + 2; i++) {
-        words_fetch_next(&t->fetch);
-        amx_turn(digits, more, nr, t, i, sums);
-    }
+    for (int64_t i = 0; i < t->n_blocks * digits + 2; i++)
+        amx_turn(fetches, digits, more, nr, t, i, &fetch, sums);
+    t->fetch = fetch;
 }
 
 /* One copy of each for all formats: digits, and numbers of a block besides its scale. */
-#define AMX_TILE(name, digits, more)                                                               \
+#define AMX_TILE(name, fetches, digits, more)                                                      \
     static __attribute__((noinline)) void name(struct amx_tile *t)                                 \
     {                                                                                              \
-        if (t->rows > AMX_ROWS / 2)                                                                \
-            amx_fixed(digits, more, AMX_ROWS, t);                                                  \
+        if (t->rows <= AMX_ROWS / 2)                                                               \
+            amx_fixed(AMX_BY_TILE, digits, more, AMX_ROWS / 2, t);                                 \
+        else if (t->few)                                                                           \
+            amx_fixed(fetches, digits, more, AMX_ROWS, t);                                         \
         else                                                                                       \
-            amx_fixed(digits, more, AMX_ROWS / 2, t);                                              \
+            amx_fixed(AMX_BY_TILE, digits, more, AMX_ROWS, t);                                     \
     }
-AMX_TILE(amx_plain, 1, 0)
-AMX_TILE(amx_with_one, 1, 1)
-AMX_TILE(amx_with_two, 1, 2)
-AMX_TILE(amx_tables, 2, 0)
+AMX_TILE(amx_in_place, AMX_BY_PRODUCT, 1, 0)
+AMX_TILE(amx_plain, AMX_BY_TURN, 1, 0)
+AMX_TILE(amx_with_one, AMX_BY_TURN, 1, 1)
+AMX_TILE(amx_with_two, AMX_BY_TURN, 1, 2)
+AMX_TILE(amx_tables, AMX_BY_TURN, 2, 0)
 
-ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, struct amx_tile *t)
+ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, bool in_place, struct amx_tile *t)
 {
-    if (kind->digits)
+    if (in_place)
+        amx_in_place(t);
+    else if (kind->digits)
         amx_tables(t);
     else if (kind->more && kind->parts > 1)
         amx_with_two(t);
@@ -333,19 +350,22 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
     const ptrdiff_t block = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing) / of_unit;
     const int64_t tiles = p->end_tile - p->first_tile, chunk = amx_blocks(f);
     const bool in_place = f->plain && p->width == SW_PANEL;
+    const bool few = tiles <= AMX_FEW_TILES;
+    const int turns = f->kind->digits ? WORDS_DIGITS : 1; /* of a block */
     struct amx_bytes bytes[BLOCKS_FEW];
     amx_begin(AMX_ROWS, SW_X_COLS);
     memset(p->scratch, 0, (size_t)((past - base) * SW_PANEL) * sizeof *p->scratch);
     for (int64_t k = 0; k < blocks; k += chunk) {
         const int64_t n_blocks = blocks - k < chunk ? blocks - k : chunk;
         const char *const w = (const char *)p->weights + k * block;
-        const int64_t size = n_blocks * block;
+        const int64_t size = n_blocks * block, at_first = in_place ? 0 : size / NEXT_AT_FIRST;
         struct amx_tile t = {.bytes = bytes,
                              .words = (const char *)bytes,
                              .block = sizeof bytes[0],
                              .wide = p->width / LANES,
                              .n_blocks = n_blocks,
-                             .fetch = words_next_of(w, size, n_blocks * (p->width / LANES))};
+                             .few = few,
+                             .fetch = {w + size, at_first / (n_blocks * p->width / LANES)}};
         amx_unpack(f, p, k, n_blocks, in_place, &t.fetch, bytes);
         amx_fence(bytes);
         if (in_place) {
@@ -353,12 +373,15 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
             t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
             t.block = block;
         }
-        t.fetch.lines = size / 64 / (tiles * n_blocks) + 1;
+        const int64_t steps = (n_blocks * turns + 2) * (in_place ? AMX_TURN : 1);
+        t.fetch.step = (size - at_first) / (tiles * (few ? steps : 1));
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);
             t.x = amx_x_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);
             t.c = p->scratch + (i * AMX_ROWS - base) * SW_PANEL;
-            amx_multiply(f->kind, &t);
+            if (!few)
+                words_fetch_next(&t.fetch);
+            amx_multiply(f->kind, in_place, &t);
         }
         amx_fence(bytes);
     }

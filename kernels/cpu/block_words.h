@@ -74,27 +74,27 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
 
 /* ---- several tokens */
 
-/* What of a panel comes next is fetched beside the work on what is there: [next, end), so many
- * cache lines with each block. */
+/*
+ * What of a panel comes next is fetched beside the work on what is there, evenly, `step` bytes at a
+ * time: a line that is fetched has one of few places until memory answers, and what is read
+ * meanwhile waits for one too if many are fetched at once.
+ */
 struct words_next {
-    const char *next, *end;
-    int64_t lines;
+    const char *next;
+    ptrdiff_t step;
 };
 
 ALWAYS_INLINE void words_fetch_next(struct words_next *f)
 {
-    const char *next = f->next;
-    for (int64_t line = 0; line < f->lines && next < f->end; line++, next += 64)
-        __builtin_prefetch(next, 0, 2);
-    f->next = next;
+    const char *const end = f->next + f->step, *line = f->next + (-(uintptr_t)f->next & 63);
+    for (; line < end; line += 64)
+        __builtin_prefetch(line, 0, 2);
+    f->next = end;
 }
 
-/* Of the `size` bytes behind those at w, a quarter is fetched while n blocks are written out: with
- * few tokens that takes as long as the products. */
-static inline struct words_next words_next_of(const char *w, int64_t size, int64_t n)
-{
-    return (struct words_next){w + size, w + 2 * size, size / 64 / 4 / n};
-}
+/* Of the weights to come this part is fetched while others are written out: with few tokens that
+ * takes as long as the products. */
+#define NEXT_AT_FIRST 4
 
 ALWAYS_INLINE void words_unpack(const struct words_format *f, const struct sw_panel_product *p,
                                 const char *w, int64_t n_units, struct words_next *fetch,
@@ -233,6 +233,14 @@ WORDS_KIND(words_in_parts_with_min, {.parts = 2, .more = true})
 WORDS_KIND(words_signed, {.is_signed = true, .parts = 1, .starts = true})
 WORDS_KIND(words_signed_raised, {.is_signed = true, .parts = 1, .more = true, .starts = true})
 
+/* How often words_tall fetches beside a block of nr tokens, or about so often. */
+static inline int64_t words_steps(const struct words_kind *kind, int64_t nr)
+{
+    const int rows = kind->is_signed ? SIGNED_ROWS : WORDS_ROWS;
+    const int vecs = kind->is_signed ? SIGNED_VECS : WORDS_VECS;
+    return (nr + rows - 1) / rows * ((WORDS_WIDE + vecs - 1) / vecs);
+}
+
 ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(struct words_tile *t),
                               const struct sw_panel_product *p)
 {
@@ -240,6 +248,7 @@ ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(str
     const int64_t base = tile_first(p->n, p->first_tile), end = tile_first(p->n, p->end_tile);
     const int of_unit = f->blocks.packing.elements / SW_X_COLS;
     const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    const int64_t steps = words_steps(f->kind, tile_first(p->n, 1));
     struct words_bytes bytes[BLOCKS_FEW];
     if (p->width < SW_PANEL)
         memset(bytes, 0, sizeof bytes);
@@ -251,9 +260,9 @@ ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(str
         struct words_tile t = {.bytes = bytes,
                                .wide = p->width / LANES,
                                .n_blocks = n_blocks,
-                               .fetch = words_next_of(w, size, n_blocks)};
+                               .fetch = {w + size, size / NEXT_AT_FIRST / n_blocks}};
         words_unpack(f, p, w, n_blocks / of_unit, &t.fetch, bytes);
-        t.fetch.lines = size / 64 / (tiles * n_blocks * WORDS_WIDE / WORDS_VECS) + 1;
+        t.fetch.step = (size - size / NEXT_AT_FIRST) / (tiles * n_blocks * steps);
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i);
             t.nr = (int)(tile_first(p->n, i + 1) - first);
