@@ -182,6 +182,13 @@ for line in re.findall(r"^%files\n((?:    .*\n)+)", definition, re.M)[0].splitli
 for word in re.search(r"^needs_build='(.*?)'", open(f"{root}/launch/setup.sh").read(), re.M | re.S)[1].strip().splitlines():
     if word.split()[2] not in definition:
         sys.exit(f"the definition does not install {word.split()[2]}")
+if "cpack -G DEB" in definition and "dpkg-dev file " not in definition:
+    sys.exit("the definition makes a .deb without the program file")  # cpack wants it and dpkg-shlibdeps
+options = set(re.findall(r"option\((\w+)", open(f"{root}/CMakeLists.txt").read() + open(f"{root}/src/gpu/library.cmake").read()))
+for call in ast.walk(tree):
+    if isinstance(call, ast.Call) and getattr(call.func, "attr", "").startswith("define"):
+        if call.args[0].value not in options | {"CMAKE_CUDA_ARCHITECTURES"}:
+            sys.exit(f"the recipe sets {call.args[0].value}, which is no option")
 known = {"JANSSON": "jansson", "HWLOC": "hwloc", "PCRE2": "pcre2", "UTF8PROC": "utf8proc", "CUNIT": None,
          "MICROHTTPD": "libmicrohttpd", "LIBEDIT": "libedit"}
 for name in asked:

@@ -39,7 +39,13 @@ class Spillway(CMakePackage, CudaPackage):
     depends_on("nccl", when="+nccl")
 
     def cmake_args(self):
-        args = [self.define_from_variant("CUDA", "cuda")]
+        args = [
+            self.define_from_variant("CUDA", "cuda"),
+            self.define_from_variant("SERVE", "serve"),
+            self.define_from_variant("EDIT", "edit"),
+            self.define("WERROR", False),
+            self.define("BUILD_TESTING", False),  # the tests want C++, CUnit and minutes
+        ]
         if self.spec.satisfies("+cuda"):
             args.append(self.define_from_variant("NCCL", "nccl"))
             if self.spec.variants["cuda_arch"].value != ("none",):
