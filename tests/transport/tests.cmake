@@ -7,5 +7,5 @@ set_property(TEST transport.hosts APPEND PROPERTY LABELS hosts) # pretend hosts 
 slow(transport.mpi 57)
 slow(transport.hosts 31)
 slow(transport.heartbeat 21)
-slow(transport.strangers 20)
+slow(transport.strangers 280) # 20 s of two places
 slow(transport.speed 5)
