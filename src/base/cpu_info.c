@@ -1,10 +1,13 @@
 /* Cores and instruction sets of this machine, as far as this process may use them. */
 #include "base/cpu_info.h"
 
+#include "base/cpu_topology.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 #include <hwloc.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,22 +137,39 @@ static enum sw_status cores_of(hwloc_topology_t topology, hwloc_const_bitmap_t s
     return SW_OK;
 }
 
-enum sw_status sw_cpu_cores(const char *list, int **cores, int *n)
+static hwloc_topology_t the_topology; /* kept until the process ends; NULL: hwloc failed */
+
+static void topology_load(void)
 {
     hwloc_topology_t topology;
+    if (hwloc_topology_init(&topology) != 0)
+        return;
+    if (hwloc_topology_load(topology) == 0)
+        the_topology = topology;
+    else
+        hwloc_topology_destroy(topology);
+}
+
+struct hwloc_topology *sw_cpu_topology(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, topology_load);
+    return the_topology;
+}
+
+enum sw_status sw_cpu_cores(const char *list, int **cores, int *n)
+{
+    hwloc_topology_t topology = sw_cpu_topology();
     *cores = NULL;
     *n = 0;
-    if (hwloc_topology_init(&topology) != 0)
-        return sw_fail(SW_EDEVICE, "hwloc cannot be started");
-    enum sw_status status = SW_OK;
+    if (!topology)
+        return sw_fail(SW_EDEVICE, "hwloc cannot read this machine's topology");
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
-    if (!set || hwloc_topology_load(topology) != 0)
-        status = sw_fail(SW_EDEVICE, "hwloc cannot read this machine's topology");
-    if (status == SW_OK)
-        status = allowed_set(topology, list, set);
+    if (!set)
+        return sw_fail(SW_ENOMEM, "no memory for a core list");
+    enum sw_status status = allowed_set(topology, list, set);
     if (status == SW_OK)
         status = cores_of(topology, set, cores, n);
     hwloc_bitmap_free(set);
-    hwloc_topology_destroy(topology);
     return status;
 }

@@ -1,5 +1,6 @@
 /* Owns which cores a process may use (hwloc), and how much of their time (cgroups). */
 #include "base/cpu_info.h"
+#include "base/cpu_topology.h"
 #include "probe/cgroup.h"
 #include "probe/measure.h"
 
@@ -11,19 +12,16 @@
 /* Counts what hwloc lets this process see: the cores of a container, not of the whole machine. */
 static void cores_count_machine(struct sw_cpu_share *out)
 {
-    hwloc_topology_t topology;
+    hwloc_topology_t topology = sw_cpu_topology();
     hwloc_obj_t cache = NULL;
-    if (hwloc_topology_init(&topology) != 0)
+    if (!topology)
         return;
-    if (hwloc_topology_load(topology) == 0) {
-        out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-        out->n_numa = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
-        if (out->n_machine <= 0)
-            out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
-        while ((cache = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_L3CACHE, cache)) != NULL)
-            out->cache_bytes += cache->attr->cache.size;
-    }
-    hwloc_topology_destroy(topology);
+    out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+    out->n_numa = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
+    if (out->n_machine <= 0)
+        out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
+    while ((cache = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_L3CACHE, cache)) != NULL)
+        out->cache_bytes += cache->attr->cache.size;
 }
 
 /* The quota of a group of either version, in microseconds for each period; false: no limit. */

@@ -21,6 +21,7 @@
 #define WINDOW_S 0.1 /* between two looks at the rate */
 #define SETTLED 0.03 /* by so much it may change over SETTLED_WINDOWS looks */
 #define SETTLED_WINDOWS 4
+#define SHORT_S 0.01          /* in less time there is room for the small pieces only */
 #define SIZE_ENOUGH (1 << 20) /* bytes; a smaller file is too short to measure with */
 
 static enum sw_status disk_file_size(const char *path, uint64_t *size)
@@ -146,6 +147,7 @@ static enum sw_status disk_read_shape(struct disk_reading *r, struct sw_pool *po
  * those that found some bytes. */
 static enum sw_status disk_read(struct disk_reading *r, double *rate)
 {
+    const int shapes = r->seconds < SHORT_S ? 1 : SW_READ_SHAPES;
     struct sw_pool *pool = NULL;
     enum sw_status status = SW_OK;
     r->blocks = sw_huge_map(SW_LIST_BYTES);
@@ -154,7 +156,8 @@ static enum sw_status disk_read(struct disk_reading *r, double *rate)
         status = sw_fail(SW_ENOMEM, "no memory to read %s", r->name);
     if (status == SW_OK)
         status = sw_pool_create(SW_LIST_THREADS, NULL, 0, &pool);
-    for (int id = 0; id < SW_READ_SHAPES && status == SW_OK; id++) {
+    r->seconds /= shapes;
+    for (int id = 0; id < shapes && status == SW_OK; id++) {
         double found = 0;
         r->shape = sw_read_shape((enum sw_read_shape_id)id, SW_LIST_THREADS);
         status = disk_read_shape(r, pool, &found);
@@ -186,7 +189,7 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
     const uint64_t from = size / (uint64_t)parts * (uint64_t)part / ALIGNMENT * ALIGNMENT;
     SW_TRY(disk_open_uncached(name, from, size - from, &fd));
     struct disk_reading reading = {
-        .fd = fd, .name = name, .size = size, .seconds = seconds / SW_READ_SHAPES, .at = from};
+        .fd = fd, .name = name, .size = size, .seconds = seconds, .at = from};
     const enum sw_status status = disk_read(&reading, rate);
     close(fd);
     return status;
