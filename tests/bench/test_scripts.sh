@@ -115,21 +115,26 @@ check_line "contention.sh" '^spillway +10\.00 +30\.00 +300% +20\.00 +200%$' "$tm
 # … nor when the script is stopped half way, or killed with no chance to clean up
 cat >"$tmp/slow" <<'SH'
 #!/usr/bin/env bash
-[ ! -e "$0.second" ] || { touch "$0.contended"; sleep 2; }
+[ ! -e "$0.second" ] || { touch "$0.contended"; sleep 5; }
 touch "$0.second"
 exec "$(dirname "$0")/ours"
 SH
 chmod +x "$tmp/slow"
-for signal in TERM KILL; do
-    rm -f "$tmp"/slow.*
-    SPILLWAY=$tmp/slow bash "$here/contention.sh" -r 1 -k 2 -l 19 >"$tmp/out" 2>"$tmp/err" &
-    script=$!
-    within 10 test -e "$tmp/slow.contended" || true
+both_neighbours() { # their numbers; at nice 19 a process may be what it was forked from for a while
+    local children pid
     neighbours=()
     read -ra children <"/proc/$script/task/$script/children" || true
     for pid in "${children[@]}"; do
         if grep -q 'i < 50000' "/proc/$pid/cmdline"; then neighbours+=("$pid"); fi
     done
+    [ ${#neighbours[@]} = 2 ]
+}
+for signal in TERM KILL; do
+    rm -f "$tmp"/slow.*
+    SPILLWAY=$tmp/slow bash "$here/contention.sh" -r 1 -k 2 -l 19 >"$tmp/out" 2>"$tmp/err" &
+    script=$!
+    within 10 test -e "$tmp/slow.contended" || true
+    within 4 both_neighbours || true
     check "contention.sh, neighbours while it runs" 2 "${#neighbours[@]}"
     kill -"$signal" "$script"
     wait "$script" 2>/dev/null || true
