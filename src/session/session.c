@@ -71,9 +71,10 @@ static double session_probe_seconds(uint64_t bytes, bool is_measuring)
     return seconds < least ? least : seconds < 1 ? seconds : 1;
 }
 
-#define FORCED_ROOM                                                                                \
-    4 /* times the model's files: they may be kept in more bits, beside a KV cache */
-#define FORCED_SHARE 0.2
+/* Memory for so many times the model's files is enough: they may be kept in more bits, beside a KV
+ * cache. */
+#define FORCED_ROOM 4
+#define FORCED_SHARE 0.2 /* of the usual time */
 
 /* The same where one rank without a GPU has all layers in its memory, as nothing else would be
  * faster: speeds are for the prediction only, so the first token does not wait long for them. 0:
