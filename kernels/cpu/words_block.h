@@ -122,8 +122,9 @@ ALWAYS_INLINE int words_span(const struct words_block *b)
 }
 
 /*
- * One token waits for memory. Of short units a block's share of what comes later is fetched at
- * once, before its first word; of long ones, whose words are read with gaps, a part with each word.
+ * One token waits for memory. With each word comes a part of a block's share of what is fetched for
+ * later: a line under way keeps one of few places, for which all that is read meanwhile waits if
+ * they are taken at once. Where `word` is no constant, parts are alike, but for the last one.
  */
 ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
 {
@@ -131,10 +132,14 @@ ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
         return;
     const struct sw_packing *const p = &b->f->blocks.packing;
     const int lines = sw_packing_bytes(p) * SW_PANEL / (p->elements / SW_X_COLS) / 64;
-    const int each = b->f->phases > 1 ? (lines + WORDS_QUADS - 1) / WORDS_QUADS : lines;
-    if (b->f->phases > 1 || word == 0)
-        for (int line = 0; line < each; line++)
-            fetch_weights(b->next + (word * each + line) * 64, b->deep);
+    const bool is_constant = b->f->phases == 1;
+    const int each = lines / WORDS_QUADS, last = WORDS_QUADS - 1;
+    const int first = is_constant ? word * lines / WORDS_QUADS : word * each;
+    const int past = is_constant    ? (word + 1) * lines / WORDS_QUADS
+                     : word == last ? lines
+                                    : first + each;
+    for (int line = first; line < past; line++)
+        fetch_weights(b->next + line * 64, b->deep);
 }
 
 /* Four elements of a token, as words of a kind are multiplied with them. */
