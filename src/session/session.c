@@ -183,10 +183,8 @@ static void session_close_engine(struct sw_session *s)
     s->worker = NULL;
 }
 
-/* Undoes session_set_up. */
-static void session_take_down(struct sw_session *s)
+static void session_close_machine(struct sw_session *s)
 {
-    session_close_engine(s);
     sw_session_backends_close(s);
     if (s->probed)
         sw_probe_free(&s->probe);
@@ -203,7 +201,8 @@ enum sw_status sw_session_start(struct sw_session *s, const struct sw_session_de
         return SW_OK;
     SW_TRY(session_set_up(s, &is_short));
     if (is_short) { /* memory was taken since the probe: plan again with what is free */
-        session_take_down(s);
+        session_close_engine(s);
+        session_close_machine(s);
         if (sw_session_is_driver(s))
             sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
         SW_TRY(session_set_up(s, NULL));
@@ -254,7 +253,7 @@ static void session_free(struct sw_session *s)
     session_close_engine(s);
     if (s->reader && sw_reader_is_given_up(s->reader)) /* its threads have all this */
         return;
-    session_take_down(s);
+    session_close_machine(s);
     sw_plan_free(&s->plan);
     sw_footprint_free(&s->footprint);
     free(s->slices);
