@@ -373,7 +373,7 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
             t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
             t.block = block;
         }
-        const int64_t steps = (n_blocks * turns + 2) * (in_place ? AMX_TURN : 1);
+        const int64_t steps = (n_blocks * turns + 2) * (in_place ? AMX_TURN : 1); /* of few */
         t.fetch.step = (size - at_first) / (tiles * (few ? steps : 1));
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);

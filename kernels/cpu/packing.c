@@ -71,22 +71,14 @@ static void packing_fetch(const char *panel, int64_t bytes)
 
 /* As transpose, with the size known to the compiler: a branch on it in the loops, and what that
  * puts into memory instead of registers, took three times as long. */
-__attribute__((flatten)) static void packing_turn_4(const char *from, int64_t from_step, char *to,
-                                                    int64_t to_step, int64_t n_rows, int64_t n_cols)
+__attribute__((flatten)) static void packing_turn(const char *from, int64_t from_step, char *to,
+                                                  int64_t to_step, int64_t n_rows, int64_t n_cols,
+                                                  int bytes)
 {
-    transpose(from, from_step, to, to_step, n_rows, n_cols, 4);
-}
-
-__attribute__((flatten)) static void packing_turn_2(const char *from, int64_t from_step, char *to,
-                                                    int64_t to_step, int64_t n_rows, int64_t n_cols)
-{
-    transpose(from, from_step, to, to_step, n_rows, n_cols, 2);
-}
-
-static void packing_turn(const char *from, int64_t from_step, char *to, int64_t to_step,
-                         int64_t n_rows, int64_t n_cols, int bytes)
-{
-    (bytes == 4 ? packing_turn_4 : packing_turn_2)(from, from_step, to, to_step, n_rows, n_cols);
+    if (bytes == 4)
+        transpose(from, from_step, to, to_step, n_rows, n_cols, 4);
+    else
+        transpose(from, from_step, to, to_step, n_rows, n_cols, 2);
 }
 
 /* Units of n_rows rows, which are from_step bytes apart, to the panel's lanes from `lane` on. */
