@@ -1,4 +1,5 @@
-/* Owns parsing of the command line and the text of --help. */
+/* Owns parsing of the command line and the text of --help. The options are tables: of verbs in
+ * verb_*.c, of several verbs in option_groups.c. */
 #include "cmd/options.h"
 
 #include "base/nearest_word.h"
@@ -51,85 +52,6 @@ static const char *options_plain_name(int i)
             return sw_format_of((enum sw_format_id)f)->name;
     return NULL;
 }
-
-const struct sw_option sw_options_common[] = {
-    {"help", 'h', NULL, "show this help", FIELD(help), sw_parse_flag},
-    {"json", 0, NULL, "print the result as JSON on stdout", FIELD(json), sw_parse_flag},
-    {"quiet", 'q', NULL, "only errors on stderr", FIELD(quiet), sw_parse_flag},
-    {"verbose", 'v', NULL, "print more on stderr", FIELD(verbose), sw_parse_flag},
-    {0}};
-
-const struct sw_option sw_options_placement[] = {
-    {"weights", 'w', "FORMAT[,…]", "keep weights as @ (default: as the checkpoint)", FIELD(weights),
-     sw_parse_weights},
-    {"kv", 0, "FORMAT", "keep the KV cache as @ (default: as the weights)", FIELD(kv), sw_parse_kv},
-    {"weights-from", 0, "random",
-     "use random weights instead of reading them (config.json is enough)", FIELD(weights_from),
-     sw_parse_text},
-    {"context", 'c', "N",
-     "positions each sequence has room for (default: 2048, or less if the model has less)",
-     FIELD(context), sw_parse_count},
-    {"slots", 0, "N", "sequences under way at once (default: 1; batch, trace, serve, score: 32)",
-     FIELD(slots), sw_parse_count},
-    {"chunk", 0, "N", "prompt tokens computed at a time (default: 512)", FIELD(chunk),
-     sw_parse_count},
-    {"gpu-memory", 0, "SIZE", "use at most this much of each GPU (24GiB, 500M)", FIELD(gpu_memory),
-     sw_parse_bytes},
-    {"share-gpus", 0, NULL,
-     "ranks that outnumber a host's GPUs share them (default: they compute on the CPU)",
-     FIELD(share_gpus), sw_parse_flag},
-    {"host-memory", 0, "SIZE", "use at most this much host memory per rank", FIELD(host_memory),
-     sw_parse_bytes},
-    {"slices", 0, "A,B,…", "layers per rank, by hand, instead of the planner's choice",
-     FIELD(slices), sw_parse_text},
-    {"objective", 0, "GOAL", "latency (one sequence fast) or throughput (a full pipeline)",
-     FIELD(objective), sw_parse_text},
-    {"threads", 't', "N", "compute threads per rank (default: one per core the rank may use)",
-     FIELD(threads), sw_parse_threads},
-    {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
-     FIELD(isa), sw_parse_text},
-    {"transport", 0, "auto|mpi",
-     "mpi: activations go through host memory also between GPUs (default: NCCL where it can)",
-     FIELD(host_only), sw_parse_transport},
-    {"timeout", 0, "SECONDS",
-     "give up when a peer gives no sign of life for this long (default: 15)", FIELD(timeout),
-     sw_parse_number},
-    {0}};
-
-const struct sw_option sw_options_sampling[] = {
-    {"temperature", 0, "T", "0 picks the likeliest token (default); higher is more varied",
-     FIELD(temperature), sw_parse_number},
-    {"top-k", 0, "K", "sample from the K likeliest tokens only (0: all)", FIELD(top_k),
-     sw_parse_natural},
-    {"top-p", 0, "P", "sample from the fewest tokens with total probability P (1: all)",
-     FIELD(top_p), sw_parse_number},
-    {"min-p", 0, "P", "drop tokens less likely than P times the likeliest", FIELD(min_p),
-     sw_parse_number},
-    {"repetition-penalty", 0, "R", "divide the score of tokens seen before by R (1: off)",
-     FIELD(repetition_penalty), sw_parse_number},
-    {"seed", 0, "N", "the same seed gives the same text (default: 0)", FIELD(seed), sw_parse_seed},
-    {0}};
-
-const struct sw_option sw_options_progress[] = {
-    {"timeline", 0, "FILE",
-     "write what every rank does in this run, as a trace for ui.perfetto.dev", FIELD(timeline),
-     sw_parse_file},
-    {0}};
-
-const struct sw_option sw_options_routes[] = {
-    {"routes", 0, "FILE", "write which experts each token chooses, as lines of JSON", FIELD(routes),
-     sw_parse_file},
-    {0}};
-
-const struct sw_option sw_options_popularity[] = {
-    {"popularity", 0, "FILE",
-     "where experts lie on disk: keep first what --routes FILE of an earlier run chose most",
-     FIELD(popularity), sw_parse_file},
-    {0}};
-
-const struct sw_option sw_options_windows[] = {
-    {"windows", 0, "N", "score only the first N windows of TEXT", FIELD(windows), sw_parse_count},
-    {0}};
 
 struct sw_options sw_options_default(void)
 {
@@ -281,9 +203,9 @@ enum sw_status sw_parse_stop(const char *text, void *field)
 static enum sw_status unknown_option(const struct sw_verb *verb, const char *given)
 {
     struct sw_nearest nearest = sw_nearest_to(given);
-    for (const struct sw_option *const *group = verb->groups; *group; group++)
-        for (const struct sw_option *option = *group; option->name; option++)
-            sw_nearest_try(&nearest, option->name);
+    const struct sw_option *option;
+    for (int i = 0; (option = sw_verb_option(verb, i)); i++)
+        sw_nearest_try(&nearest, option->name);
     return sw_fail(SW_EUSAGE, "%s: unknown option '--%s'%s%s%s; see 'spillway %s --help'",
                    verb->name, given, nearest.best ? "; did you mean '--" : "",
                    nearest.best ? nearest.best : "", nearest.best ? "'" : "", verb->name);
@@ -292,20 +214,21 @@ static enum sw_status unknown_option(const struct sw_verb *verb, const char *giv
 static const struct sw_option *option_by_name(const struct sw_verb *verb, const char *name,
                                               size_t n)
 {
-    for (const struct sw_option *const *group = verb->groups; *group; group++)
-        for (const struct sw_option *option = *group; option->name; option++)
-            if (strlen(option->name) == n && strncmp(option->name, name, n) == 0)
-                return option;
-    return NULL;
+    const struct sw_option *option;
+    int i = 0;
+    while ((option = sw_verb_option(verb, i)) &&
+           (strlen(option->name) != n || strncmp(option->name, name, n) != 0))
+        i++;
+    return option;
 }
 
 static const struct sw_option *option_by_letter(const struct sw_verb *verb, char letter)
 {
-    for (const struct sw_option *const *group = verb->groups; *group; group++)
-        for (const struct sw_option *option = *group; option->name; option++)
-            if (option->letter == letter)
-                return option;
-    return NULL;
+    const struct sw_option *option;
+    int i = 0;
+    while ((option = sw_verb_option(verb, i)) && option->letter != letter)
+        i++;
+    return option;
 }
 
 /* Parses argv[*i], an option, and its value if it has one; moves *i past both. */
@@ -433,17 +356,17 @@ static int options_columns(const char *text)
 
 void sw_options_help(const struct sw_verb *verb)
 {
+    const struct sw_option *option;
     printf("Usage: spillway %s %s\n\n%s\n\n%s\n\nOptions:\n", verb->name, verb->arguments,
            verb->summary, verb->description);
-    for (const struct sw_option *const *group = verb->groups; *group; group++)
-        for (const struct sw_option *option = *group; option->name; option++) {
-            char left[64];
-            snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
-                     option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
-                     option->name, option->argument && option->argument[0] != '[' ? " " : "",
-                     option->argument ? option->argument : "");
-            const int n = options_columns(left);
-            printf("  %s%*s", left, n < 30 ? 30 - n : 1, "");
-            options_print_help(option);
-        }
+    for (int i = 0; (option = sw_verb_option(verb, i)); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+                 option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
+                 option->argument && option->argument[0] != '[' ? " " : "",
+                 option->argument ? option->argument : "");
+        const int n = options_columns(left);
+        printf("  %s%*s", left, n < 30 ? 30 - n : 1, "");
+        options_print_help(option);
+    }
 }

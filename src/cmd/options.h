@@ -91,27 +91,38 @@ struct sw_call {
     const volatile sig_atomic_t *asked_to_stop; /* out, with grace_s */
 };
 
+/* Options that several verbs take (option_groups.c); all take --help --json --quiet --verbose. */
+enum sw_option_group {
+    SW_TAKES_WINDOWS = 1,     /* --windows */
+    SW_TAKES_JOBS = 2,        /* --fresh --force --metrics */
+    SW_TAKES_SAMPLING = 4,    /* --temperature … */
+    SW_TAKES_FORM = 8,        /* --grammar --json-schema --json-object */
+    SW_TAKES_PLACEMENT = 16,  /* --weights --context --gpu-memory … */
+    SW_TAKES_PROGRESS = 32,   /* --timeline */
+    SW_TAKES_ROUTES = 64,     /* --routes */
+    SW_TAKES_POPULARITY = 128 /* --popularity */
+};
+/* What every verb takes that computes what somebody asked a model, … */
+#define SW_TAKES_MODEL                                                                             \
+    (SW_TAKES_PLACEMENT | SW_TAKES_PROGRESS | SW_TAKES_ROUTES | SW_TAKES_POPULARITY)
+/* … and, of these, every verb that generates text by the options of its command line. */
+#define SW_TAKES_TEXT (SW_TAKES_SAMPLING | SW_TAKES_FORM | SW_TAKES_MODEL)
+
+#define SW_OWN_MAX 2 /* tables of a verb's own options */
+
 struct sw_verb {
     const char *name;
     const char *arguments; /* "MODEL [PROMPT]" */
     int min_arguments, max_arguments;
-    int n_models;                          /* arguments, from the first on, that are models */
-    bool alone;                            /* only rank 0 runs it */
-    const char *summary;                   /* one line */
-    const char *description;               /* the rest of --help: what it does, examples */
-    const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */
+    int n_models;                            /* arguments, from the first on, that are models */
+    bool alone;                              /* only rank 0 runs it */
+    const char *summary;                     /* one line */
+    const char *description;                 /* the rest of --help: what it does, examples */
+    const struct sw_option *own[SW_OWN_MAX]; /* tables that end with a NULL name; NULL: no more */
+    unsigned takes;                          /* set of enum sw_option_group, besides its own */
     /* Leaves the error slot empty when the failure was printed already. */
     enum sw_status (*run)(struct sw_call *call);
 };
-
-/* Groups of options that several verbs share. */
-extern const struct sw_option sw_options_common[];     /* --help --json --quiet --verbose */
-extern const struct sw_option sw_options_placement[];  /* --weights --context --gpu-memory … */
-extern const struct sw_option sw_options_sampling[];   /* --temperature … */
-extern const struct sw_option sw_options_progress[];   /* --timeline, of verbs with a session */
-extern const struct sw_option sw_options_routes[];     /* --routes */
-extern const struct sw_option sw_options_popularity[]; /* --popularity, of verbs that plan */
-extern const struct sw_option sw_options_windows[];    /* --windows, of score and compare */
 
 /* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
 enum sw_status sw_parse_flag(const char *text, void *field);         /* bool */
@@ -152,6 +163,8 @@ void sw_call_free_models(struct sw_call *call);
  * cannot be a file. in, out: NULL where the verb has none.
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
+/* option_groups.c: the i-th option that the verb takes, its own first; NULL past the last. */
+const struct sw_option *sw_verb_option(const struct sw_verb *verb, int i);
 /* The i-th format that the option takes; NULL past the last, and of options that take none. */
 const char *sw_option_format(const struct sw_option *option, int i);
 /* Prints the verb's --help on stdout. */

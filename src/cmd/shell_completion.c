@@ -52,9 +52,9 @@ static void print_quoted(const char *text, const char *special, const char *quot
 static void each_option(const struct sw_verb *verb,
                         void (*print)(const struct sw_verb *, const struct sw_option *))
 {
-    for (const struct sw_option *const *group = verb->groups; *group; group++)
-        for (const struct sw_option *o = *group; o->name; o++)
-            print(verb, o);
+    const struct sw_option *o;
+    for (int i = 0; (o = sw_verb_option(verb, i)); i++)
+        print(verb, o);
 }
 
 static void print_verbs(void)

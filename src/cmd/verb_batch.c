@@ -141,17 +141,6 @@ static const struct sw_option own[] = {
     {"special", 0, NULL, "special tokens are part of the text", FIELD(special), sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {own,
-                                                 sw_options_jobs,
-                                                 sw_options_sampling,
-                                                 sw_options_form,
-                                                 sw_options_placement,
-                                                 sw_options_progress,
-                                                 sw_options_routes,
-                                                 sw_options_popularity,
-                                                 sw_options_common,
-                                                 NULL};
-
 const struct sw_verb sw_verb_batch = {
     .name = "batch",
     .arguments = "MODEL IN.jsonl OUT.jsonl",
@@ -172,6 +161,7 @@ const struct sw_verb sw_verb_batch = {
         "where memory is short and that is faster, or --slots.\n\n"
         "  spillway batch llama prompts.jsonl answers.jsonl -n 64\n"
         "  mpirun --hostfile hostfiles/lab spillway batch opt-66b prompts.jsonl answers.jsonl",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_JOBS | SW_TAKES_TEXT,
     .run = batch_run,
 };

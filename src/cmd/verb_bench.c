@@ -348,16 +348,12 @@ static enum sw_status bench(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {
+static const struct sw_option own[] = {
     {"prompt", 'p', "N", "prompt tokens (default: 512, or what has room)", FIELD(prompt),
      sw_parse_count},
     {"n", 'n', "N", "generated tokens (default: 128)", FIELD(n), sw_parse_count},
     {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
     {0}};
-
-static const struct sw_option *const groups[] = {
-    options, sw_options_placement, sw_options_progress, sw_options_popularity, sw_options_common,
-    NULL};
 
 const struct sw_verb sw_verb_bench = {
     .name = "bench",
@@ -373,6 +369,7 @@ const struct sw_verb sw_verb_bench = {
         "its own prompt, which for an encoder-decoder (T5) is its source. A config.json is enough\n"
         "with --weights-from random.\n\n"
         "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_PLACEMENT | SW_TAKES_PROGRESS | SW_TAKES_POPULARITY,
     .run = bench,
 };

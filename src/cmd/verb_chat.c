@@ -438,16 +438,6 @@ static const struct sw_option own[] = {
      sw_parse_stop},
     {0}};
 
-static const struct sw_option *const groups[] = {own,
-                                                 sw_options_sampling,
-                                                 sw_options_form,
-                                                 sw_options_placement,
-                                                 sw_options_progress,
-                                                 sw_options_routes,
-                                                 sw_options_popularity,
-                                                 sw_options_common,
-                                                 NULL};
-
 const struct sw_verb sw_verb_chat = {
     .name = "chat",
     .arguments = "MODEL",
@@ -463,6 +453,7 @@ const struct sw_verb sw_verb_chat = {
         "mpirun alone ends the job. Lines may come from a pipe, too.\n\n"
         "  spillway chat llama --temperature 0.7 --system \"You are brief.\"\n"
         "  launch/spillway-mpirun --hostfile hostfiles/lab build/spillway chat opt-66b",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_TEXT,
     .run = chat_run,
 };

@@ -221,14 +221,10 @@ static enum sw_status compare(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {{"base-weights", 0, "FORMAT",
-                                            "keep A's weights as @ (default: as the checkpoint)",
-                                            FIELD(base_weights), sw_parse_weights},
-                                           {0}};
-
-static const struct sw_option *const groups[] = {
-    options, sw_options_windows, sw_options_placement, sw_options_progress, sw_options_common,
-    NULL};
+static const struct sw_option own[] = {{"base-weights", 0, "FORMAT",
+                                        "keep A's weights as @ (default: as the checkpoint)",
+                                        FIELD(base_weights), sw_parse_weights},
+                                       {0}};
 
 const struct sw_verb sw_verb_compare = {
     .name = "compare",
@@ -251,6 +247,7 @@ const struct sw_verb sw_verb_compare = {
         "the vocabulary, in $TMPDIR or /var/tmp of rank 0's host; --windows makes it shorter.\n\n"
         "  spillway compare llama llama-small.gguf wiki.test.raw\n"
         "  spillway compare llama llama wiki.test.raw --base-weights f32 --weights bf16 --json",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_WINDOWS | SW_TAKES_PLACEMENT | SW_TAKES_PROGRESS,
     .run = compare,
 };

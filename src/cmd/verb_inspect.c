@@ -153,8 +153,6 @@ static enum sw_status inspect(struct sw_call *call)
     return status;
 }
 
-static const struct sw_option *const groups[] = {sw_options_common, NULL};
-
 const struct sw_verb sw_verb_inspect = {
     .name = "inspect",
     .alone = true,
@@ -168,6 +166,5 @@ const struct sw_verb sw_verb_inspect = {
         "file,\nollama:NAME in Ollama's local store, or an id like org/name in the hub's local "
         "cache.\n\n"
         "  spillway inspect opt-66b",
-    .groups = groups,
     .run = inspect,
 };

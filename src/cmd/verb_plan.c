@@ -337,9 +337,6 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, sbatch), sw_parse_output},
     {0}};
 
-static const struct sw_option *const groups[] = {own, sw_options_placement, sw_options_popularity,
-                                                 sw_options_common, NULL};
-
 const struct sw_verb sw_verb_plan = {
     .name = "plan",
     .alone = true,
@@ -356,6 +353,7 @@ const struct sw_verb sw_verb_plan = {
         "  spillway plan opt-66b --cluster \"1x(gpu:2x24G host:128G)\"\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --objective throughput --json\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --sbatch=opt-66b.sbatch",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_PLACEMENT | SW_TAKES_POPULARITY,
     .run = plan,
 };

@@ -166,7 +166,6 @@ static const struct sw_option own[] = {
      "give up when a peer gives no sign of life for this long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};
-static const struct sw_option *const groups[] = {sw_options_common, own, NULL};
 
 const struct sw_verb sw_verb_probe = {
     .name = "probe",
@@ -184,6 +183,6 @@ const struct sw_verb sw_verb_probe = {
         "\"warnings\" and \"problems\"; the exit code is 3 or 5 if there is a problem.\n\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe --json opt-66b > lab.json",
-    .groups = groups,
+    .own = {own},
     .run = probe,
 };

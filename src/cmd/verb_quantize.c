@@ -60,8 +60,6 @@ static const struct sw_option own[] = {
      "give up when a peer gives no sign of life for this long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};
-static const struct sw_option *const groups[] = {own, sw_options_common, NULL};
-
 const struct sw_verb sw_verb_quantize = {
     .name = "quantize",
     .arguments = "IN OUT",
@@ -83,6 +81,6 @@ const struct sw_verb sw_verb_quantize = {
                    "  spillway quantize llama-3.1-8b llama.gguf\n"
                    "  spillway quantize llama-3.1-8b llama.gguf --weights bf16\n"
                    "  mpirun -np 2 --bind-to none spillway quantize bloom-176b bloom.gguf",
-    .groups = groups,
+    .own = {own},
     .run = quantize,
 };

@@ -299,7 +299,7 @@ static enum sw_status run_run(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {
+static const struct sw_option own[] = {
     {"file", 'f', "FILE", "read the prompt from FILE (- for standard input)", FIELD(file),
      sw_parse_file},
     {"chat", 0, NULL, "the prompt is a user's message: put it into the model's chat template",
@@ -319,16 +319,6 @@ static const struct sw_option options[] = {
     {"no-stream", 0, NULL, "print when done, not as it comes", FIELD(no_stream), sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {options,
-                                                 sw_options_sampling,
-                                                 sw_options_form,
-                                                 sw_options_placement,
-                                                 sw_options_progress,
-                                                 sw_options_routes,
-                                                 sw_options_popularity,
-                                                 sw_options_common,
-                                                 NULL};
-
 const struct sw_verb sw_verb_run = {
     .name = "run",
     .arguments = "MODEL [PROMPT]",
@@ -344,6 +334,7 @@ const struct sw_verb sw_verb_run = {
         "  spillway run gpt-neox-20b \"The reservoir was full, so\"\n"
         "  mpirun --hostfile hostfiles/lab spillway run opt-66b -n 64 \"Translate: cheese =>\"\n"
         "  spillway run llama --temperature 0.8 --top-p 0.95 --seed 7 -f prompt.txt --json",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_TEXT,
     .run = run_run,
 };

@@ -65,20 +65,10 @@ static enum sw_status score_run(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {
+static const struct sw_option own[] = {
     {"perplexity", 0, "TEXT", "print the perplexity of the file TEXT (- for standard input)",
      FIELD(perplexity), sw_parse_file},
     {0}};
-
-static const struct sw_option *const groups[] = {options,
-                                                 sw_options_windows,
-                                                 sw_options_jobs,
-                                                 sw_options_placement,
-                                                 sw_options_progress,
-                                                 sw_options_routes,
-                                                 sw_options_popularity,
-                                                 sw_options_common,
-                                                 NULL};
 
 const struct sw_verb sw_verb_score = {
     .name = "score",
@@ -111,6 +101,7 @@ const struct sw_verb sw_verb_score = {
         "  spillway score llama choices.jsonl scores.jsonl\n"
         "  spillway score llama --perplexity wiki.test.raw\n"
         "  mpirun --hostfile hostfiles/lab spillway score opt-66b choices.jsonl scores.jsonl",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_WINDOWS | SW_TAKES_JOBS | SW_TAKES_MODEL,
     .run = score_run,
 };

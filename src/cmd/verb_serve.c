@@ -154,14 +154,6 @@ static const struct sw_option own[] = {
      FIELD(grace), sw_parse_number},
     {0}};
 
-static const struct sw_option *const groups[] = {own,
-                                                 sw_options_placement,
-                                                 sw_options_progress,
-                                                 sw_options_routes,
-                                                 sw_options_popularity,
-                                                 sw_options_common,
-                                                 NULL};
-
 const struct sw_verb sw_verb_serve = {
     .name = "serve",
     .arguments = "MODEL",
@@ -183,6 +175,7 @@ const struct sw_verb sw_verb_serve = {
         "  mpirun --hostfile hostfiles/lab spillway serve opt-66b --listen 0.0.0.0 --api-key-file "
         "keys\n"
         "  curl localhost:8080/v1/completions -d '{\"prompt\": \"The reservoir was full, so\"}'",
-    .groups = groups,
+    .own = {own},
+    .takes = SW_TAKES_MODEL,
     .run = serve_run,
 };

@@ -247,7 +247,7 @@ static enum sw_status tokens(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {
+static const struct sw_option own[] = {
     {"decode", 'd', NULL, "ids to text instead", FIELD(decode), sw_parse_flag},
     {"jsonl", 0, NULL, "one JSON object per line: {\"text\"} to {\"ids\"}, or back with --decode",
      FIELD(jsonl), sw_parse_flag},
@@ -257,8 +257,6 @@ static const struct sw_option options[] = {
     {"special", 0, NULL, "add BOS/EOS as the model does; with --decode, print special tokens",
      FIELD(special), sw_parse_flag},
     {0}};
-
-static const struct sw_option *const groups[] = {options, sw_options_common, NULL};
 
 const struct sw_verb sw_verb_tokens = {
     .name = "tokens",
@@ -273,6 +271,6 @@ const struct sw_verb sw_verb_tokens = {
                    "  echo 15496 995 | spillway tokens gpt-j-6b --decode\n"
                    "  echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | spillway tokens llama "
                    "--render",
-    .groups = groups,
+    .own = {own},
     .run = tokens,
 };

@@ -232,7 +232,7 @@ static enum sw_status trace(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option options[] = {
+static const struct sw_option own[] = {
     {"tokens", 0, "1,2,3", "in place of IN and OUT: the token ids of one text", FIELD(tokens),
      sw_parse_text},
     {"source", 0, "1,2,3", "of an encoder-decoder: the ids to encode; --tokens are its target",
@@ -242,11 +242,6 @@ static const struct sw_option options[] = {
     {"hidden", 0, NULL, "with --dump: also the embedding and every layer's output", FIELD(hidden),
      sw_parse_flag},
     {0}};
-
-static const struct sw_option *const groups[] = {sw_options_trace_texts, options,
-                                                 sw_options_placement,   sw_options_progress,
-                                                 sw_options_routes,      sw_options_popularity,
-                                                 sw_options_common,      NULL};
 
 const struct sw_verb sw_verb_trace = {
     .name = "trace",
@@ -280,6 +275,7 @@ const struct sw_verb sw_verb_trace = {
         "  mpirun --hostfile hostfiles/lab spillway trace opt-66b prompts.jsonl acts --logprobs "
         "20\n"
         "  spillway trace opt-66b --tokens 2,31414 --dump acts.safetensors --hidden",
-    .groups = groups,
+    .own = {sw_options_trace_texts, own},
+    .takes = SW_TAKES_MODEL,
     .run = trace,
 };
