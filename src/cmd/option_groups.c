@@ -13,8 +13,9 @@ static const struct sw_option common[] = {
     {0}};
 
 static const struct sw_option placement[] = {
-    {"weights", 'w', "FORMAT[,…]", "keep weights as @ (default: as the checkpoint)", FIELD(weights),
-     sw_parse_weights},
+    {"weights", 'w', "FORMAT[,…]",
+     "keep weights as FORMAT; roles may differ: bf16,head=f32 (default: as the checkpoint)",
+     FIELD(weights), sw_parse_weights},
     {"kv", 0, "FORMAT", "keep the KV cache as @ (default: as the weights)", FIELD(kv), sw_parse_kv},
     {"weights-from", 0, "random",
      "use random weights instead of reading them (config.json is enough)", FIELD(weights_from),

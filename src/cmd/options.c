@@ -1,10 +1,9 @@
-/* Owns parsing of the command line and the text of --help. The options are tables: of verbs in
- * verb_*.c, of several verbs in option_groups.c. */
+/* Owns parsing of the command line. The options are tables: of verbs in verb_*.c, of several verbs
+ * in option_groups.c. */
 #include "cmd/options.h"
 
 #include "base/nearest_word.h"
 #include "base/units.h"
-#include "checkpoint/bnb_export.h"
 #include "probe/measure.h"
 #include "tensor/format.h"
 #include "text/stop_strings.h"
@@ -17,41 +16,6 @@
 #include <string.h>
 
 #define FIELD(name) offsetof(struct sw_options, name)
-
-/* A list of names: NULL past the last. */
-typedef const char *options_name(int i);
-
-/* The names, `last` before the last of them. */
-static const char *options_list(options_name *name, const char *last, char *out, size_t cap)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (int i = 0; name(i) && used < cap; i++)
-        used += (size_t)snprintf(out + used, cap - used, "%s%s",
-                                 i == 0        ? ""
-                                 : name(i + 1) ? ", "
-                                               : last,
-                                 name(i));
-    return out;
-}
-
-static const char *options_kept_name(int i)
-{
-    return sw_weight_choice_name(SW_CHOICE_KEPT, i);
-}
-
-static const char *options_gguf_name(int i)
-{
-    return sw_weight_choice_name(SW_CHOICE_GGUF, i);
-}
-
-static const char *options_plain_name(int i)
-{
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
-        if (!sw_format_is_quantized((enum sw_format_id)f) && i-- == 0)
-            return sw_format_of((enum sw_format_id)f)->name;
-    return NULL;
-}
 
 struct sw_options sw_options_default(void)
 {
@@ -175,7 +139,7 @@ enum sw_status sw_parse_kv(const char *text, void *field)
     char known[128];
     if (!sw_format_by_name(text, &format) || sw_format_is_quantized(format))
         return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
-                       options_list(options_plain_name, ", ", known, sizeof known));
+                       sw_plain_formats(", ", known, sizeof known));
     *(enum sw_dtype *)field = sw_format_of(format)->dtype;
     return SW_OK;
 }
@@ -296,77 +260,4 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
                        "%s: '%s' is one argument too many; quote a prompt that has spaces",
                        verb->name, argv[verb->max_arguments]);
     return SW_OK;
-}
-
-/* The lists of formats that an option takes; '@' in its help stands for the first. */
-struct option_formats {
-    options_name *names, *folder; /* NULL: none; of directories */
-    bool has_roles;
-};
-
-static struct option_formats options_formats(const struct sw_option *option)
-{
-    const bool is_file = option->parse == sw_parse_file_weights;
-    const bool has_roles = is_file || option->parse == sw_parse_weights;
-    return (struct option_formats){.names = is_file                     ? options_gguf_name
-                                            : has_roles                 ? options_kept_name
-                                            : strchr(option->help, '@') ? options_plain_name
-                                                                        : NULL,
-                                   .folder = is_file ? sw_bnb_format_name : NULL,
-                                   .has_roles = has_roles};
-}
-
-const char *sw_option_format(const struct sw_option *option, int i)
-{
-    const struct option_formats f = options_formats(option);
-    int n = 0;
-    while (f.names && f.names(n) && n < i)
-        n++;
-    if (f.names && f.names(n))
-        return f.names(n);
-    return f.folder ? f.folder(i - n) : NULL;
-}
-
-static void options_print_help(const struct sw_option *option)
-{
-    char known[512];
-    const size_t before = strcspn(option->help, "@");
-    const struct option_formats f = options_formats(option);
-    printf("%.*s", (int)before, option->help);
-    if (option->help[before])
-        printf("%s%s", options_list(f.names, " or ", known, sizeof known),
-               option->help + before + 1);
-    if (f.has_roles)
-        printf("\n%32sand roles of them otherwise, as bf16,head=f32: %s", "",
-               options_list(sw_weight_choice_word, " or ", known, sizeof known));
-    if (f.folder)
-        printf("\n%32sthose of a directory as %s", "",
-               options_list(f.folder, " or ", known, sizeof known));
-    printf("\n");
-}
-
-/* Columns of UTF-8, of characters of one each. */
-static int options_columns(const char *text)
-{
-    int n = 0;
-    for (; *text; text++)
-        n += (*text & 0xc0) != 0x80;
-    return n;
-}
-
-void sw_options_help(const struct sw_verb *verb)
-{
-    const struct sw_option *option;
-    printf("Usage: spillway %s %s\n\n%s\n\n%s\n\nOptions:\n", verb->name, verb->arguments,
-           verb->summary, verb->description);
-    for (int i = 0; (option = sw_verb_option(verb, i)); i++) {
-        char left[64];
-        snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
-                 option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
-                 option->argument && option->argument[0] != '[' ? " " : "",
-                 option->argument ? option->argument : "");
-        const int n = options_columns(left);
-        printf("  %s%*s", left, n < 30 ? 30 - n : 1, "");
-        options_print_help(option);
-    }
 }

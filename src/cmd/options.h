@@ -69,7 +69,7 @@ struct sw_option {
     const char *name;     /* "gpu-memory", without the dashes */
     char letter;          /* 'n'; 0: no short form */
     const char *argument; /* "SIZE"; "[=FILE]": optional, only with "="; NULL: a switch */
-    const char *help;     /* '@' in it stands for the names of the formats it takes */
+    const char *help;     /* '@' in it stands for sw_plain_formats */
     size_t offset;        /* of the field in struct sw_options */
     enum sw_status (*parse)(const char *text, void *field); /* fills the field from the argument */
 };
@@ -165,9 +165,14 @@ void sw_call_free_models(struct sw_call *call);
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
 /* option_groups.c: the i-th option that the verb takes, its own first; NULL past the last. */
 const struct sw_option *sw_verb_option(const struct sw_verb *verb, int i);
-/* The i-th format that the option takes; NULL past the last, and of options that take none. */
+/* option_formats.c: the i-th format that the option takes; NULL past the last, and of options that
+ * take none. */
 const char *sw_option_format(const struct sw_option *option, int i);
-/* Prints the verb's --help on stdout. */
+/* Whether it takes formats of weights, with roles in others (weight_choice.h). */
+bool sw_option_has_roles(const struct sw_option *option);
+/* The names of formats that are not quantized, `last` before the last one; returns `out`. */
+const char *sw_plain_formats(const char *last, char *out, size_t cap);
+/* help.c: prints the verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 
 /* verbs.c: the i-th verb; NULL past the last. */

@@ -221,10 +221,11 @@ static enum sw_status compare(struct sw_call *call)
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-static const struct sw_option own[] = {{"base-weights", 0, "FORMAT",
-                                        "keep A's weights as @ (default: as the checkpoint)",
-                                        FIELD(base_weights), sw_parse_weights},
-                                       {0}};
+static const struct sw_option own[] = {
+    {"base-weights", 0, "FORMAT",
+     "keep A's weights as FORMAT; --weights is B's (default: as the checkpoint)",
+     FIELD(base_weights), sw_parse_weights},
+    {0}};
 
 const struct sw_verb sw_verb_compare = {
     .name = "compare",

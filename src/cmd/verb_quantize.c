@@ -50,9 +50,8 @@ static enum sw_status quantize(struct sw_call *call)
 
 static const struct sw_option own[] = {
     {"weights", 'w', "FORMAT[,…]",
-     "write weights of a GGUF file as @ (default: 4 bits for most of them, as llama.cpp's "
-     "quantizer "
-     "mixes them)",
+     "write weights as FORMAT; roles may differ: bf16,head=f32 (default of GGUF files: a 4-bit "
+     "mix)",
      offsetof(struct sw_options, weights), sw_parse_file_weights},
     {"threads", 't', "N", "threads per rank (default: one per core the rank may use)",
      offsetof(struct sw_options, threads), sw_parse_threads},

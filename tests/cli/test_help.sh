@@ -16,6 +16,8 @@ for verb in $verbs; do
     sw "$verb" --help
     expect 0 "$verb --help"
     [ -s err ] && fail "$verb --help writes to stderr"
+    # one idea a line; lists of words are in tables
+    LC_ALL=C grep -E '^.{131}' out && fail "$verb --help: lines of more than 130 bytes"
     cp out actual
     golden "help-$verb.txt"
     mv out one && sw help "$verb"
