@@ -3,8 +3,8 @@
  *
  * A dynamic programme runs from the last rank to the first: best(j, p, local) is the least value of
  * layers [p, L) on ranks [j, R). Its step tries every count of layers on rank j, each with its
- * fastest split into tiers (split.c). It is exact for ranks that share nothing. Ranks of one node
- * share the node's host memory, which the programme relaxes at first: each may use all of it.
+ * fastest split into tiers (split_search.c). It is exact for ranks that share nothing. Ranks of one
+ * node share the node's host memory, which the programme relaxes at first: each may use all of it.
  *
  *  1. The relaxed optimum is a lower bound. If its plan keeps to every node's memory, it is the
  *     optimum. That is the common case: GPUs hold everything, or a node has one rank.
