@@ -2,9 +2,13 @@
  * The rates of reading, also of less memory than caches hold, and of attention: of decoded tokens
  * it reads memory, so it cannot be faster than that.
  */
+#include "base/clock.h"
 #include "base/pool.h"
 #include "probe/measure.h"
 #include "unit.h"
+
+#include <math.h>
+#include <stdbool.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -12,18 +16,44 @@
 
 #define BYTES ((size_t)96 << 20)
 
+/*
+ * A measurement that somebody else on the machine disturbed says too little, so rates are measured
+ * in turns, and best is compared with best, until they are as they should be, or a minute is over.
+ */
+#define ROUNDS 3
+#define ROUND 0.05     /* seconds for each rate */
+#define PATIENCE 60.0  /* seconds */
+#define PROVIDED 120.0 /* seconds for the memory of a block: it is there much sooner */
+
+struct rates {
+    double reached, read;
+};
+
+static bool settled(const struct rates *best, double until, int round,
+                    bool (*fine)(const struct rates *))
+{
+    return round >= ROUNDS && (fine(best) || sw_clock() > until);
+}
+
+static bool is_no_faster(const struct rates *best)
+{
+    return best->reached > 0 && best->reached < 2 * best->read;
+}
+
 /* One head for each of keys and values: 4 flops and 4 bytes (bf16) for each element and key. */
 static void decoded_tokens_read_their_keys(void)
 {
     const struct sw_attend_shape shape = {SW_BF16, 64, 1};
     struct sw_read_block *block;
-    CU_ASSERT_EQUAL_FATAL(sw_read_block_create(NULL, BYTES, 5, &block), SW_OK);
-    const double read = sw_read_block_rate(block, 0.1);
-    const double decode = sw_attend_decode_rate(block, &shape, 0.1);
+    struct rates best = {0};
+    CU_ASSERT_EQUAL_FATAL(sw_read_block_create(NULL, BYTES, PROVIDED, &block), SW_OK);
+    const double until = sw_clock() + PATIENCE;
+    for (int round = 0; !settled(&best, until, round, is_no_faster); round++) {
+        best.read = fmax(best.read, sw_read_block_rate(block, ROUND));
+        best.reached = fmax(best.reached, sw_attend_decode_rate(block, &shape, ROUND));
+    }
     sw_read_block_free(block);
-    CU_ASSERT(read > 0);
-    CU_ASSERT(decode > 0);
-    CU_ASSERT(decode < 2 * read); /* twice: others may use the memory meanwhile */
+    CU_ASSERT(is_no_faster(&best));
 }
 
 /* Of a block that nobody had the time to touch keys would come from the caches. */
@@ -47,22 +77,33 @@ static bool has_flushes(void)
 #endif
 }
 
+static bool is_like(const struct rates *best)
+{
+    return best->reached > best->read / 4 && best->reached < 4 * best->read;
+}
+
 /* Memory that is slow to come must not leave a machine without a rate. */
 static void little_memory_is_read_past_the_caches(void)
 {
     struct sw_read_block *all, *some;
+    struct rates best = {0};
     size_t bytes;
-    CU_ASSERT_EQUAL_FATAL(sw_read_block_create(NULL, BYTES, 5, &all), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_read_block_create(NULL, BYTES, PROVIDED, &all), SW_OK);
     CU_ASSERT_EQUAL_FATAL(sw_read_block_create(NULL, (size_t)4 << 30, 0.05, &some), SW_OK);
     sw_read_block_memory(some, &bytes);
     CU_ASSERT(bytes < (size_t)4 << 29); /* else this shows nothing */
-    const double read = sw_read_block_rate(all, 0.1), flushed = sw_read_block_rate(some, 0.1);
+    const bool measured = has_flushes() && bytes >= (size_t)8 << 20;
+    const double until = sw_clock() + PATIENCE;
+    for (int round = 0; measured && !settled(&best, until, round, is_like); round++) {
+        best.read = fmax(best.read, sw_read_block_rate(all, ROUND));
+        best.reached = fmax(best.reached, sw_read_block_rate(some, ROUND));
+    }
+    if (measured)
+        CU_ASSERT(is_like(&best));
+    if (!measured)
+        CU_ASSERT_EQUAL(sw_read_block_rate(some, ROUND), 0);
     sw_read_block_free(all);
     sw_read_block_free(some);
-    if (!has_flushes() || bytes < (size_t)8 << 20)
-        CU_ASSERT_EQUAL(flushed, 0);
-    if (has_flushes() && bytes >= (size_t)8 << 20)
-        CU_ASSERT(flushed > read / 4 && flushed < 4 * read); /* others use the memory, too */
 }
 
 SW_UNIT_TESTS({"decoded tokens read their keys", decoded_tokens_read_their_keys},
