@@ -34,14 +34,15 @@ foreach(one "bash:spillway:bash-completion/completions" "zsh:_spillway:zsh/site-
 endforeach()
 add_custom_target(completion ALL DEPENDS ${completions})
 
-# The man pages from their Markdown, where lowdown is installed. Its smart typography would make one dash of two.
+# The man pages from their Markdown, where lowdown is installed. Its smart typography would make one dash of two,
+# and its emphasis within words would take the underscores of names such as q4_k_m.
 find_program(LOWDOWN lowdown)
 if(LOWDOWN)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.1.md)
   foreach(source ${pages})
     get_filename_component(page ${source} NAME_WLE)
     add_custom_command(OUTPUT ${page}
-      COMMAND ${LOWDOWN} -s -Tman --out-no-smarty -o ${page} ${source} DEPENDS ${source})
+      COMMAND ${LOWDOWN} -s -Tman --out-no-smarty --parse-no-intraemph -o ${page} ${source} DEPENDS ${source})
     list(APPEND made ${PROJECT_BINARY_DIR}/${page})
   endforeach()
   add_custom_target(man ALL DEPENDS ${made})

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The man page and --help know the same options and verbs; the page is well formed where lowdown
-# and man are installed. $1: the program.
+# The man page and --help know the same options and verbs; the page is well formed, and names in it can be typed
+# as they are, where lowdown and man are installed. $1: the program.
 set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
@@ -23,9 +23,17 @@ sed -nE 's/^\*\*(-[a-z])\*\*, \*\*--([a-z0-9-]+)\*\*.*/\1 \2/p; s/^\*\*--([a-z0-
 diff -u options.help options.man || fail "options of --help (-) and of the man page (+) differ"
 
 if command -v lowdown >/dev/null && command -v man >/dev/null; then
+    how=$(sed -n 's/.*COMMAND ${LOWDOWN} \(.*\) -o .*/\1/p' "$here/../../launch/install.cmake")
     for source in "$here"/../../docs/man/*.1.md; do
         name=$(basename "$source" .md)
-        lowdown -s -Tman --out-no-smarty "$source" >"$name" || fail "$name: lowdown"
+        # shellcheck disable=SC2086 # these are several
+        lowdown $how "$source" >"$name" || fail "$name: lowdown"
+        sed 's/\\f[A-Z]//g' "$name" >"$name.plain"
+        grep -oE '[A-Za-z0-9]+(_[A-Za-z0-9]+)+' "$source" | sort -u | while read -r word; do
+            grep -qF -- "$word" "$name.plain" || echo "$word"
+        done >lost
+        [ -s lost ] && fail "$name has not the names $(tr '\n' ' ' <lost)"
+        grep -E '[A-Za-z=]\*|\*[A-Za-z=]' "$name.plain" && fail "$name: signs of emphasis"
         MANWIDTH=100 man --warnings -l "$name" >"$name.text" 2>err || fail "$name: man"
         [ -s err ] && fail "$name has warnings"
     done
