@@ -301,8 +301,43 @@ static void a_copied_prefix_is_as_good(void)
     }
 }
 
+/* What is slow is never made: a share that would be a subnormal number is 0. */
+static void shares_are_normal_numbers_or_0(void)
+{
+    enum { DIM = 16, KEYS = 2 };
+    static const struct {
+        float score;        /* of the second key; the first one's is 0 */
+        double least, most; /* of the first value times its share */
+    } cases[] = {{87, 4.9, 5}, {88, 0, 0}, {95, 0, 0}, {200, 0, 0}};
+    const float q[DIM] = {1}, v[KEYS * DIM] = {3e38f};
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(1, isa);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+            struct sw_kv kv = {SW_F32, 1, 1, DIM, KEYS, NULL, 0};
+            const size_t bytes = sw_kv_bytes(SW_F32, 1, 1, DIM, KEYS);
+            const struct sw_span all = {0, 0, 0, KEYS}, last = {0, KEYS - 1, 0, 1};
+            float k[KEYS * DIM] = {0}, out[DIM];
+            k[DIM] = cases[i].score;
+            kv.d_data = device(b, bytes);
+            store_heads(b, &kv, &all, 1, k, v, DIM, DIM);
+            const struct sw_attention a = {.n_heads = 1,
+                                           .scale = 1,
+                                           .d_q = q,
+                                           .q_ld = DIM,
+                                           .q_head = DIM,
+                                           .d_out = out,
+                                           .out_ld = DIM};
+            b->ops->attend(b, &a, &kv, &last, 1);
+            CU_ASSERT(out[0] >= cases[i].least && out[0] <= cases[i].most);
+            b->ops->free(b, kv.d_data, bytes);
+        }
+        b->ops->close(b);
+    }
+}
+
 SW_UNIT_TESTS({"attention is right, its bits do not depend on the cut",
                attention_is_right_and_bits_do_not_depend_on_the_cut},
               {"slots do not touch each other", slots_do_not_touch_each_other},
               {"one row is shared out", one_row_is_shared_out},
-              {"a copied prefix is as good", a_copied_prefix_is_as_good})
+              {"a copied prefix is as good", a_copied_prefix_is_as_good},
+              {"shares are normal numbers or 0", shares_are_normal_numbers_or_0})
