@@ -138,10 +138,6 @@ static bool pool_work_lane(struct sw_pool *pool, int lane, int worker)
         const uint32_t past = n - unit * size < size ? n : unit * size + size;
         for (uint32_t i = unit * size; i < past; i++)
             fn(ctx, (int64_t)i, worker);
-        const uint32_t undone = atomic_fetch_sub_explicit(&pool->undone, 1, memory_order_seq_cst);
-        if (undone == 1 && worker &&
-            atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
-            futex_wake(&pool->undone, 1);
         return true;
     } while (true);
 }
@@ -151,12 +147,20 @@ static bool pool_is_active(struct sw_pool *pool, int worker)
     return (uint32_t)worker < atomic_load_explicit(&pool->active, memory_order_relaxed);
 }
 
-/* Computes the own lane, then what is left in the others. */
+/* Computes the own lane, then what is left in the others. What it has done it says once: the run
+ * cannot end before that, and a count for each unit would take a cache line from the others. */
 static void pool_work(struct sw_pool *pool, int worker)
 {
+    uint32_t done = 0;
     for (int i = 0; i < pool->n; i++)
         while (pool_is_active(pool, worker) && pool_work_lane(pool, (worker + i) % pool->n, worker))
-            ;
+            done++;
+    if (!done)
+        return;
+    const uint32_t undone = atomic_fetch_sub_explicit(&pool->undone, done, memory_order_seq_cst);
+    if (undone == done && worker &&
+        atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
+        futex_wake(&pool->undone, 1);
 }
 
 /* Whether there is a run that the worker has not seen. */
