@@ -38,13 +38,14 @@ static void amx_quantize(const struct sw_prepare *p, int64_t row, char *to, ptrd
         }
 }
 
-static void amx_prepare_int8(const struct sw_prepare *p, int64_t i)
+/* Some rows of a tile: each is scanned before any of it is made. */
+static void amx_prepare_int8(const struct sw_prepare *p, int64_t i, int64_t part, int64_t parts)
 {
     const int64_t steps = amx_steps(p->cols);
     const int height = amx_height(p->n), rows = amx_tile_rows(p->n, i);
     const ptrdiff_t step = height * AMX_COLS;
     char *const to = (char *)p->out + i * steps * step;
-    for (int r = 0; r < rows; r++) {
+    for (int64_t r = part * rows / parts; r < (part + 1) * rows / parts; r++) {
         const int64_t row = i * AMX_ROWS + r;
         const float *x = p->x + row * p->x_ld;
         if (p->activate)
@@ -53,7 +54,7 @@ static void amx_prepare_int8(const struct sw_prepare *p, int64_t i)
         scan_row(p, row);
         amx_quantize(p, row, to + r * AMX_COLS, step);
     }
-    for (int64_t k = 0; rows < height && k < steps; k++)
+    for (int64_t k = 0; part == 0 && rows < height && k < steps; k++)
         memset(to + k * step + rows * AMX_COLS, 0, (size_t)((height - rows) * AMX_COLS));
 }
 

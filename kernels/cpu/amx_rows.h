@@ -11,9 +11,10 @@
  */
 
 #define AMX_WORDS(name)                                                                            \
-    static void amx_prepare_##name(const struct sw_prepare *p, int64_t i)                          \
+    static void amx_prepare_##name(const struct sw_prepare *p, int64_t i, int64_t part,            \
+                                   int64_t parts)                                                  \
     {                                                                                              \
-        amx_prepare(&name##_format, p, i);                                                         \
+        amx_prepare(&name##_format, p, i, part, parts);                                            \
     }                                                                                              \
     static void amx_product_##name(const struct sw_panel_product *p)                               \
     {                                                                                              \

@@ -60,13 +60,15 @@ static inline struct amx_x *amx_x_at(void *x, int64_t n, int64_t i, int64_t k, i
     return (struct amx_x *)x + k * ((n + AMX_ROWS - 1) / AMX_ROWS) + i * n_blocks;
 }
 
-/* Tokens that are not there have zeros. */
-ALWAYS_INLINE void amx_prepare(const struct words_format *f, const struct sw_prepare *p, int64_t i)
+/* Some columns of a tile. Tokens that are not there have zeros. */
+ALWAYS_INLINE void amx_prepare(const struct words_format *f, const struct sw_prepare *p, int64_t i,
+                               int64_t part, int64_t parts)
 {
     const int rows = amx_tile_rows(p->n, i);
     const int64_t all = block_count(&f->blocks, p->cols), chunk = amx_blocks(f);
+    const int64_t chunks = (all + chunk - 1) / chunk, end = (part + 1) * chunks / parts * chunk;
     struct amx_room room;
-    for (int64_t k = 0; k < all; k += chunk) {
+    for (int64_t k = part * chunks / parts * chunk; k < all && k < end; k += chunk) {
         const int64_t n_blocks = all - k < chunk ? all - k : chunk, col = k * SW_X_COLS;
         const int64_t left = p->cols - col, most = n_blocks * SW_X_COLS,
                       n = left < most ? left : most;

@@ -7,12 +7,13 @@
 /*
  * Another way for the products of a format: of the same packed weights, and the same bits. lay_out
  * and prepare_tile come first, as ever; but tile i is the tokens from i * rows on, of which
- * prepare_tile makes what `product` reads, with x_ld 0.
+ * prepare_tile makes what `product` reads, with x_ld 0. It is called for each of `parts` parts of a
+ * tile, on any thread: some rows or some columns of it.
  */
 struct sw_cpu_many {
     int64_t least; /* rows of a product that it is for */
     int64_t rows;  /* of a tile */
-    void (*prepare_tile)(const struct sw_prepare *p, int64_t i);
+    void (*prepare_tile)(const struct sw_prepare *p, int64_t i, int64_t part, int64_t parts);
     void (*product)(const struct sw_panel_product *p);
     double (*spin)(int64_t steps, float *out); /* as of struct sw_cpu_format */
 };

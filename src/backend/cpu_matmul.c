@@ -26,21 +26,32 @@ struct cpu_product {
     int64_t parts;   /* chunks of each other panel */
 };
 
-static void prepare_tile(void *ctx, int64_t chunk, int worker)
-{
-    const struct cpu_product *p = ctx;
-    (void)worker;
-    if (p->many)
-        p->many->prepare_tile(&p->in, chunk);
-    else
-        p->format->prepare_tile(&p->in, chunk);
-}
-
 static int64_t matmul_tiles(const struct cpu_product *p)
 {
     const int64_t n = p->in.n;
     return p->many ? (n + p->many->rows - 1) / p->many->rows : sw_tile_count(n);
 }
+
+/* Chunks of each tile: there may be fewer tiles than threads. */
+static int64_t prepare_parts(const struct cpu_product *p)
+{
+    const int64_t tiles = matmul_tiles(p);
+    return p->many ? (p->cpu->threads + tiles - 1) / tiles : 1;
+}
+
+static void prepare_chunk(void *ctx, int64_t chunk, int worker)
+{
+    const struct cpu_product *p = ctx;
+    const int64_t parts = prepare_parts(p);
+    (void)worker;
+    if (p->many)
+        p->many->prepare_tile(&p->in, chunk / parts, chunk % parts, parts);
+    else
+        p->format->prepare_tile(&p->in, chunk);
+}
+
+#define PREPARE_ALONE                                                                              \
+    16384 /* elements that take one thread less time than it takes to wake others */
 
 /* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles, and so
  * are rows to be activated, of which the last ones may be few. */
@@ -55,8 +66,9 @@ static void matmul_prepare(struct cpu_product *p)
     p->panel.x_ld = 0;
     if (p->many || in->n > SW_GEMV_ROWS || in->activate ||
         (p->format->x_bytes && !p->format->prepare_row)) {
-        const bool is_small = in->n * in->cols < 65536;
-        sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, matmul_tiles(p));
+        const bool is_small = in->n * in->cols < PREPARE_ALONE;
+        sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_chunk, p,
+                    matmul_tiles(p) * prepare_parts(p));
     } else if (p->format->x_bytes) {
         p->panel.x_ld = matmul_padded(p->format, in->cols) / SW_X_COLS * p->format->x_bytes;
         for (int64_t r = 0; r < in->n; r++)
