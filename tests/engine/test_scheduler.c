@@ -5,156 +5,11 @@
 #include "engine/scheduler.h"
 
 #include "base/clock.h"
-#include "pipeline_job.h"
+#include "many_texts.h"
 #include "unit.h"
 
 #include <malloc.h>
 #include <math.h>
-
-#define MAX_IDS 64
-#define MAX_NEW 24
-
-/* One request and what came of it. */
-struct text {
-    struct many *many;
-    int32_t ids[MAX_IDS];
-    int n_ids, score_from, max_new;
-    struct sw_sampling sampling;
-    int stop_after; /* tokens; 0: never */
-    /* out */
-    int32_t new_ids[MAX_NEW];
-    float logprobs[MAX_NEW], scores[MAX_IDS];
-    int n_new, n_scored, n_done, n_top;
-    int n_wrong; /* alternatives that do not agree with the scored id's log-probability */
-    bool greedy[MAX_IDS];
-    enum sw_finish finish;
-};
-
-struct many {
-    struct text *texts;
-    int n;
-    bool unshared;
-    int stop_at; /* done requests after which a stop is requested; 0: never */
-    int n_done;
-    struct sw_scheduler_stats stats;
-    int most_under_way;
-    int beside_rows;
-};
-
-static volatile sig_atomic_t stop_flag;
-
-static enum sw_status take_score(void *owner, int index, const struct sw_sampled *score,
-                                 bool greedy)
-{
-    struct text *t = owner;
-    t->n_scored += index == t->score_from + t->n_scored; /* in order */
-    t->scores[index] = score->logprob;
-    t->greedy[index] = greedy;
-    t->n_top += score->n_top;
-    t->n_wrong += score->n_top > 0 && (greedy != (score->top[0].id == score->id) ||
-                                       greedy != (score->top[0].logprob == score->logprob) ||
-                                       score->top[0].logprob < score->logprob);
-    return SW_OK;
-}
-
-static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
-{
-    struct text *t = owner;
-    t->new_ids[t->n_new] = token->id;
-    t->logprobs[t->n_new++] = token->logprob;
-    t->n_top += token->n_top;
-    *stop = t->n_new == t->stop_after;
-    return SW_OK;
-}
-
-static enum sw_status take_end(void *owner, enum sw_finish finish)
-{
-    struct text *t = owner;
-    t->finish = finish;
-    t->n_done++;
-    if (++t->many->n_done == t->many->stop_at)
-        stop_flag = 1;
-    return SW_OK;
-}
-
-static enum sw_status submit(struct sw_scheduler *s, struct text *t)
-{
-    const struct sw_request r = {.ids = t->ids,
-                                 .n_ids = t->n_ids,
-                                 .score_from = t->score_from ? t->score_from : t->n_ids,
-                                 .max_new = t->max_new,
-                                 .sampling = t->sampling,
-                                 .scored = take_score,
-                                 .token = take_token,
-                                 .done = take_end,
-                                 .owner = t};
-    return sw_scheduler_submit(s, &r, NULL);
-}
-
-static enum sw_status drive(struct job *job, struct sw_driver *driver)
-{
-    struct many *many = job->drive_context;
-    const struct sw_scheduler_options options = {.driver = driver,
-                                                 .slots = job->slots,
-                                                 .context = job->context,
-                                                 .max_batch_tokens = job->chunk,
-                                                 .beside_rows = many->beside_rows,
-                                                 .unshared = many->unshared};
-    struct sw_scheduler *s;
-    SW_TRY(sw_scheduler_open(&options, &s));
-    enum sw_status status = SW_OK;
-    /* Half at once, the others as there is room. */
-    int next = 0;
-    while (next < many->n / 2 && status == SW_OK)
-        status = submit(s, &many->texts[next++]);
-    while (status == SW_OK && (next < many->n || !sw_scheduler_idle(s))) {
-        for (int room = sw_scheduler_room(s); room > 0 && next < many->n && status == SW_OK; room--)
-            status = submit(s, &many->texts[next++]);
-        if (status == SW_OK)
-            status = sw_scheduler_step(s);
-        sw_scheduler_stats(s, &many->stats);
-        if (many->stats.running > job->slots)
-            status =
-                sw_fail(SW_EINPUT, "%d sequences in %d slots", many->stats.running, job->slots);
-        if (many->stats.under_way > many->most_under_way)
-            many->most_under_way = many->stats.under_way;
-    }
-    sw_scheduler_close(s);
-    return status == SW_OK ? sw_driver_stop(driver) : status;
-}
-
-static enum sw_status run_many(struct many *many, const char *name, int ranks, int slots, int rows,
-                               int context)
-{
-    char dir[4096];
-    static const int32_t one = 1;
-    snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, name);
-    struct job job = {.dir = dir,
-                      .weights = SW_FORMAT_BF16,
-                      .kv = SW_BF16,
-                      .ranks = ranks,
-                      .threads = 1,
-                      .chunk = rows,
-                      .context = context,
-                      .slots = slots,
-                      .drive = drive,
-                      .drive_context = many,
-                      .stop = &stop_flag,
-                      .ids = &one,
-                      .n_ids = 1};
-    stop_flag = 0;
-    many->n_done = 0;
-    for (int i = 0; i < many->n; i++) {
-        struct text *t = &many->texts[i];
-        t->many = many;
-        t->n_new = t->n_scored = t->n_done = t->n_top = t->n_wrong = 0;
-    }
-    const enum sw_status status = job_run(&job);
-    if (status != SW_OK && status != SW_EINTERRUPTED)
-        printf("    %s on %d ranks, %d slots, %d rows: %s\n", name, ranks, slots, rows, job.error);
-    job_free(&job);
-    return status;
-}
 
 static unsigned noise(unsigned *state)
 {
@@ -187,20 +42,6 @@ static void make_texts(struct text *texts, int n)
             t->max_new = i % 2 ? 0 : t->max_new;
         }
     }
-}
-
-static bool same_text(const struct text *a, const struct text *b)
-{
-    const int from = a->score_from ? a->score_from : a->n_ids;
-    const int most = a->sampling.logprobs > 0 ? a->sampling.logprobs : 0;
-    return a->n_top == most * (a->n_new + a->n_scored) && a->n_wrong + b->n_wrong == 0 &&
-           a->n_new == b->n_new && a->n_scored == b->n_scored && a->n_done == 1 && b->n_done == 1 &&
-           a->n_top == b->n_top && a->finish == b->finish &&
-           memcmp(a->new_ids, b->new_ids, (size_t)a->n_new * sizeof *a->new_ids) == 0 &&
-           memcmp(a->logprobs, b->logprobs, (size_t)a->n_new * sizeof *a->logprobs) == 0 &&
-           memcmp(a->scores + from, b->scores + from, (size_t)a->n_scored * sizeof *a->scores) ==
-               0 &&
-           memcmp(a->greedy + from, b->greedy + from, (size_t)a->n_scored) == 0;
 }
 
 #define N_TEXTS 60
@@ -253,81 +94,6 @@ static void identity(void)
         nobody_notices_the_others(names[i], false);
     nobody_notices_the_others("tiny/qwen3_next", true);
     nobody_notices_the_others("tiny/qwen3_5", true);
-}
-
-/* Prompts of 50 with 40 in common, one after another and at once: each row is computed once. */
-static void prefix_hits_are_counted(void)
-{
-    static const struct {
-        int ranks, slots, rows;
-    } ways[] = {{1, 1, 64}, {1, 4, 64}, {2, 4, 16}, {3, 10, 512}};
-    struct text texts[10] = {{0}};
-    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
-        struct many many = {.texts = texts, .n = 10};
-        for (int i = 0; i < 10; i++) {
-            texts[i] = (struct text){.n_ids = 50, .max_new = 2, .sampling = sw_sampling_default()};
-            for (int k = 0; k < 50; k++)
-                texts[i].ids[k] = k < 40 ? k : 50 + i;
-        }
-        /* Scored from 20 on: only the 20 ids before, less the last row, can be prefix hits. */
-        texts[7].score_from = 21;
-        CU_ASSERT_EQUAL(
-            run_many(&many, "tiny/llama31", ways[w].ranks, ways[w].slots, ways[w].rows, 60), SW_OK);
-        CU_ASSERT_EQUAL(many.stats.prefix_hits, 8 * 40 + 20);
-        CU_ASSERT_EQUAL(many.stats.rows_sent, 10 * 51 - 8 * 40 - 20);
-        CU_ASSERT_EQUAL(texts[7].n_scored, 29);
-    }
-}
-
-/* Where layers keep states, prefixes are shared by their snapshots; one slot has none. What goes on
- * from all rows of a slot needs none. */
-static void states_are_shared_by_snapshots(void)
-{
-    static const struct {
-        int ranks, slots, rows;
-        int64_t hits;
-    } ways[] = {{1, 1, 64, 0}, {1, 2, 64, 320}, {2, 4, 16, 320}, {3, 10, 512, 340}};
-    struct text texts[10] = {{0}};
-    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
-        struct many many = {.texts = texts, .n = 10};
-        for (int i = 0; i < 10; i++) {
-            texts[i] = (struct text){.n_ids = 50, .max_new = 2, .sampling = sw_sampling_default()};
-            for (int k = 0; k < 50; k++)
-                texts[i].ids[k] = k < 40 ? k : 50 + i;
-        }
-        texts[7].score_from = 21; /* it needs what is computed from 20 on */
-        CU_ASSERT_EQUAL(
-            run_many(&many, "tiny/qwen3_5", ways[w].ranks, ways[w].slots, ways[w].rows, 60), SW_OK);
-        CU_ASSERT_EQUAL(many.stats.prefix_hits, ways[w].hits);
-        CU_ASSERT_EQUAL(many.stats.rows_sent, 10 * 51 - many.stats.prefix_hits);
-    }
-    memset(texts, 0, sizeof texts);
-    struct many chat = {.texts = texts, .n = 2};
-    for (int i = 0; i < 2; i++) {
-        texts[i] =
-            (struct text){.n_ids = 30 + 4 * i, .max_new = 3, .sampling = sw_sampling_default()};
-        for (int k = 0; k < texts[i].n_ids; k++)
-            texts[i].ids[k] = k * 5 % 90;
-    }
-    texts[0].max_new = 1;
-    CU_ASSERT_EQUAL(run_many(&chat, "tiny/qwen3_5", 2, 1, 16, 60), SW_OK);
-    CU_ASSERT_EQUAL(chat.stats.prefix_hits, 30);
-}
-
-/* The same prompt again: all but its last row are prefix hits, and the result is the same. */
-static void a_repeated_prompt_costs_one_row(void)
-{
-    struct text texts[6] = {{0}};
-    struct many many = {.texts = texts, .n = 6};
-    for (int i = 0; i < 6; i++) {
-        texts[i] = (struct text){.n_ids = 33, .max_new = 5, .sampling = sw_sampling_default()};
-        for (int k = 0; k < 33; k++)
-            texts[i].ids[k] = k * 5 % 90;
-    }
-    CU_ASSERT_EQUAL(run_many(&many, "tiny/gpt2", 2, 2, 8, 40), SW_OK);
-    CU_ASSERT_EQUAL(many.stats.prefix_hits, 5 * 32);
-    for (int i = 1; i < 6; i++)
-        CU_ASSERT(same_text(&texts[0], &texts[i]));
 }
 
 static void requests_end_as_they_should(void)
@@ -483,67 +249,6 @@ static void thousands_wait_their_turn(void)
     }
 }
 
-/* 100 prompts with 400 tokens in common and 4 of their own cost about one of them. */
-static enum sw_status share_or_not(struct job *job, struct sw_driver *driver)
-{
-    double *seconds = job->drive_context;
-    for (int unshared = 0; unshared < 2; unshared++) {
-        const struct sw_scheduler_options options = {.driver = driver,
-                                                     .slots = job->slots,
-                                                     .context = job->context,
-                                                     .max_batch_tokens = job->chunk,
-                                                     .unshared = unshared};
-        int32_t ids[404];
-        struct sw_scheduler *s;
-        SW_TRY(sw_scheduler_open(&options, &s));
-        const double start = sw_clock();
-        for (int i = 0; i < 100; i++) {
-            for (int k = 0; k < 404; k++)
-                ids[k] = k < 400 ? k * 7 % 96 : (i + k) % 96;
-            const struct sw_request r = {.ids = ids,
-                                         .n_ids = 404,
-                                         .score_from = 404,
-                                         .max_new = 1,
-                                         .sampling = sw_sampling_default()};
-            SW_TRY(sw_scheduler_submit(s, &r, NULL));
-        }
-        while (!sw_scheduler_idle(s))
-            SW_TRY(sw_scheduler_step(s));
-        seconds[unshared] = sw_clock() - start;
-        struct sw_scheduler_stats stats;
-        sw_scheduler_stats(s, &stats);
-        CU_ASSERT_EQUAL(stats.prefix_hits, unshared ? 0 : 99 * 400);
-        CU_ASSERT_EQUAL(stats.rows_sent + stats.prefix_hits, 100 * 404);
-        sw_scheduler_close(s);
-    }
-    return sw_driver_stop(driver);
-}
-
-static void a_shared_prefix_costs_one_prefill(void)
-{
-    static const int32_t one = 1;
-    for (int ranks = 1; ranks <= 2; ranks++) {
-        double seconds[2] = {0};
-        struct job job = {.dir = SW_SOURCE_DIR "/tests/models/shakespeare",
-                          .weights = SW_FORMAT_BF16,
-                          .kv = SW_BF16,
-                          .ranks = ranks,
-                          .threads = 1,
-                          .chunk = 128,
-                          .context = 512,
-                          .slots = 8,
-                          .drive = share_or_not,
-                          .drive_context = seconds,
-                          .ids = &one,
-                          .n_ids = 1};
-        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
-        printf("    %d ranks: %.3f s shared, %.3f s not: %.0f times\n", ranks, seconds[0],
-               seconds[1], seconds[1] / seconds[0]);
-        CU_ASSERT(seconds[1] > 5 * seconds[0]); /* 100 where nothing else runs beside */
-        job_free(&job);
-    }
-}
-
 /* One scheduler, many requests: what it holds on the heap does not grow. */
 static enum sw_status submit_many(struct job *job, struct sw_driver *driver)
 {
@@ -639,12 +344,8 @@ static void prompts_hide_behind_decoding(void)
 
 SW_UNIT_TESTS({"nobody notices the others", identity},
               {"prompts hide behind decoding", prompts_hide_behind_decoding},
-              {"prefix hits are counted", prefix_hits_are_counted},
-              {"states are shared by snapshots", states_are_shared_by_snapshots},
-              {"a repeated prompt costs one row", a_repeated_prompt_costs_one_row},
               {"requests end as they should", requests_end_as_they_should},
               {"scores are the logits'", scores_are_the_logits},
               {"bad requests are refused", bad_requests_are_refused},
               {"thousands wait their turn", thousands_wait_their_turn},
-              {"a shared prefix costs one prefill", a_shared_prefix_costs_one_prefill},
               {"memory stays flat", memory_stays_flat}, {"a stop ends it", a_stop_ends_it})

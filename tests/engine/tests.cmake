@@ -1,8 +1,9 @@
 slow(engine.sweep 40)
 slow(engine.tiers 62)
-slow(engine.scheduler 27)
+slow(engine.scheduler 19)
+slow(engine.prefixes 8)
 slow(engine.verbs_oom 50)
-long(engine.sweep engine.scheduler engine.tiers)
+long(engine.sweep engine.scheduler engine.prefixes engine.tiers)
 # All families in all ways: beside other work and under ThreadSanitizer it took 11 minutes.
 if(TEST engine.same_bits)
   set_tests_properties(engine.same_bits PROPERTIES COST 60 TIMEOUT 1800)
