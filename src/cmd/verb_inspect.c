@@ -4,6 +4,7 @@
 #include "checkpoint/open_model.h"
 #include "cmd/options.h"
 #include "model/weight_choice.h"
+#include "session/params.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,19 +17,23 @@ static uint64_t inspect_weight_bytes(const struct sw_footprint *f)
     return bytes;
 }
 
-/* Bytes of the weights as --weights `name` keeps them, and of the KV cache of one position. */
+/* The format that most of the weights have in the files. */
+static const char *inspect_stored(const struct sw_model *model)
+{
+    return sw_format_of(sw_params_weights(SW_FORMAT_NONE, model, model->dtype))->name;
+}
+
+/* Bytes of the weights as --weights `name` keeps them (NULL: as they are stored), and of the KV
+ * cache of one position. */
 static enum sw_status inspect_weigh(const struct sw_model *model, const char *name,
                                     uint64_t *weights, uint64_t *kv_row)
 {
     struct sw_footprint f;
-    struct sw_weight_choice choice;
-    struct sw_footprint_params params = {.unquantized = sw_format_unquantized(model->dtype),
-                                         .context = 1,
-                                         .slots = 1,
-                                         .max_batch_tokens = 1};
-    SW_TRY(sw_weight_choice_parse(name, SW_CHOICE_KEPT, &choice));
-    SW_TRY(sw_weight_choice_apply(&choice, model, &params));
-    params.kv = sw_format_kv(params.weights, model->dtype);
+    struct sw_footprint_params params;
+    struct sw_session_settings settings = {.model = NULL, .kv = SW_OTHER, .context = 1};
+    if (name)
+        SW_TRY(sw_weight_choice_parse(name, SW_CHOICE_KEPT, &settings.weights));
+    SW_TRY(sw_params_resolve(&settings, model, model->dtype, 0, &params));
     SW_TRY(sw_footprint_of(model, &params, &f));
     *weights = inspect_weight_bytes(&f);
     *kv_row = 0;
@@ -42,6 +47,8 @@ static enum sw_status inspect_print_json(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
     const char *name;
+    uint64_t stored_bytes, stored_kv;
+    SW_TRY(inspect_weigh(model, NULL, &stored_bytes, &stored_kv));
     json_t *formats = json_object();
     for (int i = 0; (name = sw_weight_choice_name(SW_CHOICE_KEPT, i)); i++) {
         uint64_t weights, kv;
@@ -57,14 +64,17 @@ static enum sw_status inspect_print_json(const struct sw_model *model)
     }
     sw_error_clear();
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:i, s:i, "
+        "{s:s, s:s, s:s, s:{s:s, s:I, s:I}, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, "
+        "s:i, s:i, s:i, "
         "s:o}",
         "family", model->arch->model_type, "title", model->arch->title, "dtype",
-        sw_dtype_info(model->dtype)->name, "parameters", (json_int_t)sw_model_parameters(model),
-        "layers", d->n_layers, "hidden_size", d->hidden, "heads", d->n_heads, "kv_heads",
-        d->n_kv_heads, "head_dim", d->head_dim, "ffn", d->ffn, "vocab", d->vocab, "context",
-        d->context, "tied", d->tied, "experts", d->n_experts, "experts_used", d->n_experts_used,
-        "layer_inputs", d->input_dim, "borrowing_layers", d->borrowers, "formats", formats);
+        sw_dtype_info(model->dtype)->name, "stored", "format", inspect_stored(model),
+        "weight_bytes", (json_int_t)stored_bytes, "kv_bytes_per_token", (json_int_t)stored_kv,
+        "parameters", (json_int_t)sw_model_parameters(model), "layers", d->n_layers, "hidden_size",
+        d->hidden, "heads", d->n_heads, "kv_heads", d->n_kv_heads, "head_dim", d->head_dim, "ffn",
+        d->ffn, "vocab", d->vocab, "context", d->context, "tied", d->tied, "experts", d->n_experts,
+        "experts_used", d->n_experts_used, "layer_inputs", d->input_dim, "borrowing_layers",
+        d->borrowers, "formats", formats);
     if (!root)
         return sw_fail(SW_ENOMEM, "no memory for the report");
     json_dumpf(root, stdout, JSON_INDENT(2));
@@ -105,8 +115,9 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     printf("%s: %s (%s)\n", name, model->arch->title, model->arch->model_type);
     const double parameters = (double)sw_model_parameters(model);
     const bool billions = parameters >= 1e9;
-    printf("  parameters   %.3f %s, stored as %s\n", parameters / (billions ? 1e9 : 1e6),
-           billions ? "billion" : "million", sw_dtype_info(model->dtype)->name);
+    printf("  parameters   %.3f %s, %sstored as %s\n", parameters / (billions ? 1e9 : 1e6),
+           billions ? "billion" : "million", model->has_blocks ? "most of them " : "",
+           inspect_stored(model));
     printf("  layers       %d, hidden size %d, MLP %d\n", d->n_layers, d->hidden,
            d->n_experts ? d->expert_ffn : d->ffn);
     if (d->n_experts)
@@ -126,14 +137,16 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     if (d->context)
         printf("  context      %d positions\n", d->context);
     printf("\n  weights      in memory      KV per token\n");
-    const char *format;
-    for (int i = 0; (format = sw_weight_choice_name(SW_CHOICE_KEPT, i)); i++) {
+    const char *format = NULL;
+    for (int i = model->has_blocks ? -1 : 0;
+         i < 0 || (format = sw_weight_choice_name(SW_CHOICE_KEPT, i)); i++) {
         uint64_t weights, kv;
         const enum sw_status status = inspect_weigh(model, format, &weights, &kv);
         if (status == SW_EUSAGE)
             continue;
         SW_TRY(status);
-        printf("  %-8s %13s %17s\n", format, sw_size_format(weights, size, sizeof size),
+        printf("  %-10s %11s %17s\n", format ? format : "as stored",
+               sw_size_format(weights, size, sizeof size),
                sw_size_format(kv, kv_size, sizeof kv_size));
     }
     sw_error_clear();

@@ -45,6 +45,14 @@ python3 -c 'import json; d = json.load(open("out")); assert (d["layer_inputs"], 
     fail "inspect --json: layer inputs"
 sw inspect "$models/tiny/llama"
 grep -qE 'layer inputs|borrowed' out && fail "inspect: a model without layer inputs has some"
+# A quantized model is told as it is stored, not as the type of its few other weights.
+sw inspect "$models/quantized/nf4"
+grep -q '^  parameters   0.262 million, most of them stored as nf4$' out || fail "inspect: nf4 is not stored as nf4"
+grep -qE '^  as stored +170 KiB +512 B$' out || fail "inspect: bytes as stored"
+[ "$(sed -n '/^  weights /,$p' out | awk '{ print length($0) }' | sort -u | wc -l)" = 1 ] || fail "inspect: columns"
+sw inspect "$models/quantized/nf4" --json
+python3 -c 'import json; d = json.load(open("out")); assert d["stored"]["format"] == "nf4" and d["stored"]["weight_bytes"] >> 10 == 169, d' ||
+    fail "inspect --json: as stored"
 sw --version
 expect 0 --version
 grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
