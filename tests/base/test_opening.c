@@ -46,7 +46,7 @@ static void expect_message(const char *text)
 static void expect_open(const char *path, enum sw_status status, const char *text)
 {
     int fd = 0;
-    alarm(5); /* ends the test should anything wait */
+    alarm(100); /* ends the test should anything wait */
     CU_ASSERT_EQUAL(sw_file_open(path, &fd, NULL), status);
     CU_ASSERT_EQUAL(fd, -1);
     expect_message(path);

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <time.h>
 
-#define LONG_S 20 /* a sleep that nobody ends */
-#define SOON_S 10
+#define LONG_S 300 /* a sleep that nobody ends */
+#define SOON_S 150
 
 static void *set_soon(void *wake)
 {

@@ -354,6 +354,7 @@ struct post {
     double delays[POSTS];  /* from sw_scheduler_wake to the callback */
     int pause_us;
     int n_mail, n_mail_under_way;
+    int n_early; /* steps that a wake ended before there was a result */
     int is_over; /* set when no wake is needed any more */
 };
 
@@ -424,12 +425,15 @@ static enum sw_status serve_posts(struct job *job, struct sw_driver *driver)
     return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
+#define TRIES 10 /* others on the machine may delay most of the posts, but not of each try */
+
 /* The scheduler sleeps between the posts, which come 15 ms or more apart. */
 static void a_thread_wakes_an_idle_scheduler(void)
 {
     struct post p = {.crowd = calloc(1, sizeof(struct crowd)), .pause_us = 15000};
     pthread_mutex_init(&p.lock, NULL);
-    alarm(200); /* a wake that is lost hangs */
+    alarm(800); /* a wake that is lost hangs */
+    int tries = 1;
     for (int ranks = 1; ranks <= 3; ranks++) {
         CU_ASSERT_EQUAL(run_job(ranks, 4, 64, &p, serve_posts), SW_OK);
         for (int i = 0; i < POSTS; i++)
@@ -437,8 +441,9 @@ static void a_thread_wakes_an_idle_scheduler(void)
         qsort(p.delays, POSTS, sizeof *p.delays, ascending);
         printf("    %d ranks: a quarter taken within %.1f ms, half %.1f, all %.1f\n", ranks,
                1e3 * p.delays[POSTS / 4], 1e3 * p.delays[POSTS / 2], 1e3 * p.delays[POSTS - 1]);
-        /* Others on the machine may delay most, but not all. */
-        CU_ASSERT(p.delays[POSTS / 4] < 0.05);
+        const bool soon = p.delays[POSTS / 4] < 0.05;
+        CU_ASSERT(soon || tries < TRIES);
+        ranks -= !soon && tries++ < TRIES; /* once more */
     }
     alarm(0);
     pthread_mutex_destroy(&p.lock);
@@ -463,7 +468,6 @@ static enum sw_status wake_a_step(struct job *job, struct sw_driver *driver)
     struct sw_scheduler_options options = options_of(job, driver);
     int32_t ids[400];
     pthread_t thread;
-    int n_early = 0;
     for (int k = 0; k < 400; k++)
         ids[k] = k * 7 % 900;
     const struct sw_request r = {.ids = ids,
@@ -483,13 +487,12 @@ static enum sw_status wake_a_step(struct job *job, struct sw_driver *driver)
         sw_scheduler_stats(p->scheduler, &before);
         status = sw_scheduler_step(p->scheduler);
         sw_scheduler_stats(p->scheduler, &after);
-        n_early += after.under_way > 0 && after.under_way == before.under_way &&
-                   after.batches == before.batches;
+        p->n_early += after.under_way > 0 && after.under_way == before.under_way &&
+                      after.batches == before.batches;
     }
     __atomic_store_n(&p->is_over, 1, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
     printf("    mail %d times, %d of them with results due\n", p->n_mail, p->n_mail_under_way);
-    CU_ASSERT(n_early > 3 && p->n_mail_under_way > 3);
     sw_scheduler_close(p->scheduler);
     return status == SW_OK ? sw_driver_stop(driver) : status;
 }
@@ -514,12 +517,18 @@ static void a_thread_wakes_a_step_that_waits(void)
                       .ids = &one,
                       .n_ids = 1};
     pthread_mutex_init(&p.lock, NULL);
-    alarm(200);
-    CU_ASSERT_EQUAL(job_run(&job), SW_OK);
-    if (*job.error)
-        printf("    %s\n", job.error);
+    alarm(800);
+    for (int tries = 0; tries < TRIES && !(p.n_early > 3 && p.n_mail_under_way > 3); tries++) {
+        p.is_over = p.n_early = p.n_mail = p.n_mail_under_way = 0;
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        if (*job.error)
+            printf("    %s\n", job.error);
+        job_free(&job);
+        job.logits = NULL;
+        job.new_ids = NULL;
+    }
+    CU_ASSERT(p.n_early > 3 && p.n_mail_under_way > 3);
     alarm(0);
-    job_free(&job);
     pthread_mutex_destroy(&p.lock);
 }
 

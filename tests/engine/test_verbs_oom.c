@@ -55,7 +55,7 @@ static void fail_each(const char *const *words, long most)
     dup2(null, STDOUT_FILENO);
     dup2(messages, STDERR_FILENO);
     for (;; n += n < EACH ? 1 : STEP, tries++) {
-        alarm(60); /* ends the test should a verb wait for ever */
+        alarm(400); /* ends the test should a verb wait for ever */
         const off_t before = message_bytes();
         failing_done = 0;
         sw_error_clear();

@@ -12,7 +12,7 @@
 #define ROWS 6
 #define HIDDEN 96
 #define COUNT (ROWS * HIDDEN)
-#define PATIENCE 30.0
+#define PATIENCE 300.0
 
 struct end {
     struct sw_gpu_link_id id;
@@ -145,7 +145,7 @@ static void never_received_before(void (*download)(struct end *e))
     struct end ends[2] = {{.device = 0}, {.device = 1}};
     run_ends(ends, 2, download);
     CU_ASSERT_EQUAL(ends[0].status, SW_EPEER);
-    CU_ASSERT_TRUE(ends[0].took > 0.6 && ends[0].took < 5);
+    CU_ASSERT_TRUE(ends[0].took > 0.6 && ends[0].took < 100);
     CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "another rank's GPU does not take part"));
     CU_ASSERT_EQUAL(ends[1].status, SW_OK);
 }
@@ -165,14 +165,14 @@ static void never_received(void)
     struct end ends[2] = {{.device = 0}, {.device = 1}};
     run_ends(ends, 2, send_to_nobody);
     CU_ASSERT_EQUAL(ends[0].status, SW_EPEER);
-    CU_ASSERT_TRUE(ends[0].took > 0.6 && ends[0].took < 5);
+    CU_ASSERT_TRUE(ends[0].took > 0.6 && ends[0].took < 100);
     CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "another rank's GPU does not take part"));
     CU_ASSERT_EQUAL(ends[1].status, SW_OK);
 }
 
 static void send_until_stopped(struct end *e)
 {
-    double until = sw_clock() + 60;
+    double until = sw_clock() + 600;
     const struct sw_gpu_wait_hook hook = {.step = refuse, .context = &until};
     e->status = start(e, PATIENCE);
     if (e->rank || e->status != SW_OK)
@@ -191,7 +191,7 @@ static void the_job_ends(void)
     run_ends(ends, 2, send_until_stopped);
     CU_ASSERT_EQUAL(ends[0].status, SW_EINTERRUPTED);
     CU_ASSERT_STRING_EQUAL(ends[0].error, "the job has come to its end");
-    CU_ASSERT_TRUE(ends[0].took >= 0.5 && ends[0].took < 3);
+    CU_ASSERT_TRUE(ends[0].took >= 0.5 && ends[0].took < 100);
 }
 
 /* The next call of any rank gets the fault: the other rank makes none before it was noticed. */
@@ -221,10 +221,10 @@ static void nccl_reports_it(void)
 
 /* ---- at the start, after which the device goes on without links */
 
-static void join_alone(struct end *e)
+static void join_for(struct end *e, double seconds)
 {
     const double began = sw_clock();
-    e->status = start(e, 0.7);
+    e->status = start(e, seconds);
     snprintf(e->error, sizeof e->error, "%s", sw_error_message());
     e->took = sw_clock() - began;
     ok(e->b->ops->sync(e->b));
@@ -234,18 +234,28 @@ static void join_alone(struct end *e)
     e->d_x = NULL;
 }
 
+static void join_alone(struct end *e)
+{
+    join_for(e, 0.7);
+}
+
+static void join_twice(struct end *e)
+{
+    join_for(e, PATIENCE); /* the other may come late */
+}
+
 static void nobody_joins(void)
 {
     struct end end = {.device = 0};
     run_ends(&end, 1, join_alone);
     CU_ASSERT_EQUAL(end.status, SW_EPEER);
-    CU_ASSERT_TRUE(end.took > 0.6 && end.took < 5);
+    CU_ASSERT_TRUE(end.took > 0.6 && end.took < 100);
 }
 
 static void one_gpu_twice(void)
 {
     struct end ends[2] = {{.device = 1}, {.device = 1}};
-    run_ends(ends, 2, join_alone);
+    run_ends(ends, 2, join_twice);
     CU_ASSERT_EQUAL(ends[0].status, SW_EDEVICE);
     CU_ASSERT_EQUAL(ends[1].status, SW_EDEVICE);
     CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "Duplicate GPU detected"));

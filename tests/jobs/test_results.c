@@ -339,6 +339,7 @@ static void killed(void)
     int64_t found = 0;
     begin_test();
     for (int round = 0; round < 5; round++) {
+        const int64_t before = size();
         const pid_t child = fork();
         if (child == 0) {
             char text[64];
@@ -357,7 +358,9 @@ static void killed(void)
             }
         }
         int status;
-        usleep(100000);
+        for (int k = 0; k < 600 && (k == 0 || size() <= (before > 0 ? before : 0));
+             k++) /* until it has begun */
+            usleep(100000);
         kill(child, SIGKILL);
         waitpid(child, &status, 0);
         CU_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);

@@ -16,7 +16,10 @@
 #include <unistd.h>
 
 #define RANKS 3
-#define TIMEOUT_S 1.0
+#define TIMEOUT_S 3.0 /* on a busy machine a thread may not run for a second or two */
+#define STALL_S 3.0
+/* For what must happen, however slowly; time in which this process is stopped does not count. */
+#define PATIENCE_S 60.0
 
 static void pause_s(double seconds)
 {
@@ -139,11 +142,13 @@ static void step_all(struct job *job, bool waiting)
         sw_heartbeat_step(job->hearts[i], waiting);
 }
 
-/* Lets time pass until rank `rank` knows a verdict; how long that took, or -1 after `limit`. */
+/* Lets time pass until rank `rank` knows a verdict; how long that took, or -1 after `limit` or
+ * more.
+ */
 static double until_judged(struct job *job, int rank, double limit)
 {
     const double start = sw_clock();
-    while (sw_clock() - start < limit) {
+    for (int k = 0; k < limit / 0.01; k++) {
         step_all(job, true);
         if (sw_heartbeat_judged(job->hearts[rank]))
             return sw_clock() - start;
@@ -168,12 +173,11 @@ static int knows_that_it_is_printed(const struct sw_heartbeat *hb)
     return hb->printed;
 }
 
-/* Waits until `of` of every rank is `wanted`; false after a time that no machine needs. */
+/* Waits until `of` of every rank is `wanted`; false after PATIENCE_S. */
 static bool until_each(struct job *job, progress of, int wanted)
 {
-    const double start = sw_clock();
     int ready = 0;
-    for (; ready < RANKS && sw_clock() - start < 10; pause_s(0.01)) {
+    for (int k = 0; ready < RANKS && k < PATIENCE_S / 0.01; k++, pause_s(0.01)) {
         ready = 0;
         for (int i = 0; i < RANKS; i++) {
             pthread_mutex_lock(&job->hearts[i]->lock);
@@ -182,6 +186,14 @@ static bool until_each(struct job *job, progress of, int wanted)
         }
     }
     return ready == RANKS;
+}
+
+/* Waits until the rank may go. */
+static enum sw_release release(struct sw_heartbeat *hb)
+{
+    for (int k = 0; k < PATIENCE_S / 0.01 && !sw_heartbeat_release(hb); k++)
+        pause_s(0.01);
+    return sw_heartbeat_release(hb);
 }
 
 static bool nobody_judged(const struct job *job)
@@ -225,9 +237,7 @@ static void a_quiet_job_is_left_alone(void)
     for (int i = 0; i < RANKS; i++)
         sw_heartbeat_end(job.hearts[i]);
     for (int i = 0; i < RANKS; i++) {
-        for (int k = 0; k < 200 && !sw_heartbeat_release(job.hearts[i]); k++)
-            pause_s(0.01);
-        CU_ASSERT_EQUAL(sw_heartbeat_release(job.hearts[i]), SW_RELEASE_TOGETHER);
+        CU_ASSERT_EQUAL(release(job.hearts[i]), SW_RELEASE_TOGETHER);
     }
     end(&job, said, sizeof said);
     CU_ASSERT_STRING_EQUAL(said, "");
@@ -261,8 +271,7 @@ static void a_cut_is_noticed_and_reported_to_all(void)
     sw_heartbeat_label(job.hearts[2], 1, "layers 4-7");
     CU_ASSERT(until_each(&job, links_open, RANKS - 1));
     job.relay.mood = HOLD;
-    const double took = until_judged(&job, 0, 4 * TIMEOUT_S);
-    CU_ASSERT(took > 0.5 * TIMEOUT_S && took < 2 * TIMEOUT_S);
+    CU_ASSERT(until_judged(&job, 0, PATIENCE_S) > 0.5 * TIMEOUT_S);
     CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     for (int i = 0; i < RANKS; i++) {
         sw_heartbeat_verdict(job.hearts[i], &verdict[i]);
@@ -287,8 +296,7 @@ static void a_closed_connection_is_noticed_at_once(void)
     begin(&job, 60);
     CU_ASSERT(until_each(&job, links_open, RANKS - 1));
     job.relay.mood = CLOSE;
-    const double took = until_judged(&job, 0, 4 * TIMEOUT_S);
-    CU_ASSERT(took >= 0 && took < 0.8 * TIMEOUT_S);
+    CU_ASSERT(until_judged(&job, 0, PATIENCE_S) >= 0); /* by silence it would say something else */
     CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     sw_heartbeat_verdict(job.hearts[0], &verdict);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "is gone"));
@@ -303,7 +311,7 @@ static void a_rank_that_cannot_be_reached_is_named(void)
     char said[4000];
     begin(&job, 60);
     job.relay.mood = HOLD; /* the greeting does not get through */
-    CU_ASSERT(until_judged(&job, 2, 4 * TIMEOUT_S) > 0);
+    CU_ASSERT(until_judged(&job, 2, PATIENCE_S) > 0);
     CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     sw_heartbeat_verdict(job.hearts[2], &verdict);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank "));
@@ -343,14 +351,14 @@ static void a_rank_that_gets_nothing_done_is_lost(void)
     struct job job;
     struct sw_verdict verdict;
     char said[4000];
-    begin(&job, 1.0);
+    begin(&job, STALL_S);
     const double start = sw_clock();
-    while (nobody_judged(&job) && sw_clock() - start < 5) {
+    for (int k = 0; nobody_judged(&job) && k < PATIENCE_S / 0.02; k++) {
         sw_heartbeat_step(job.hearts[2], false); /* rank 0 may wait for its user; rank 1 not */
         pause_s(0.02);
     }
-    CU_ASSERT(sw_clock() - start > 0.9 && sw_clock() - start < 3);
-    CU_ASSERT(until_judged(&job, 0, 1) >= 0);
+    CU_ASSERT(sw_clock() - start > 0.9 * STALL_S);
+    CU_ASSERT(until_judged(&job, 0, PATIENCE_S) >= 0);
     sw_heartbeat_verdict(job.hearts[0], &verdict);
     CU_ASSERT_EQUAL(verdict.rank, 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 made no progress"));
@@ -362,19 +370,18 @@ static void a_message_that_never_comes_is_noticed(void)
     struct job job;
     struct sw_verdict verdict;
     char said[4000];
-    begin(&job, 1.0);
+    begin(&job, STALL_S);
     for (int i = 0; i < 3; i++)
         sw_heartbeat_sent(job.hearts[1], 2);
     sw_heartbeat_taken(job.hearts[2], 1);
     sw_heartbeat_taken(job.hearts[2], 1);
-    const double took = until_judged(&job, 2, 5);
-    CU_ASSERT(took > 0.9 && took < 3);
+    CU_ASSERT(until_judged(&job, 2, PATIENCE_S) > 0.9 * STALL_S);
     sw_heartbeat_verdict(job.hearts[2], &verdict);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 is alive, but one of its messages"));
     end(&job, said, sizeof said);
-    begin(&job, 1.0); /* it comes late, while the receiver was busy */
+    begin(&job, STALL_S); /* it comes late, while the receiver was busy */
     sw_heartbeat_sent(job.hearts[1], 2);
-    for (int i = 0; i < 80; i++) {
+    for (const double start = sw_clock(); sw_clock() - start < 1.6 * STALL_S;) {
         step_all(&job, false);
         pause_s(0.02);
     }
@@ -391,7 +398,7 @@ static void a_stop_that_the_main_thread_misses(void)
     char said[4000];
     begin(&job, 60);
     __atomic_store_n(&stop, 10, __ATOMIC_RELAXED);
-    CU_ASSERT(until_judged(&job, 0, 6) > 1);
+    CU_ASSERT(until_judged(&job, 0, PATIENCE_S) > 1);
     __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
     sw_heartbeat_verdict(job.hearts[0], &verdict);
     CU_ASSERT_EQUAL(verdict.status, SW_EINTERRUPTED);
@@ -423,12 +430,10 @@ static void the_status_file_takes_the_place_of_the_message(void)
     setenv("SPILLWAY_JOB", "j1", 1);
     begin(&job, 60);
     sw_heartbeat_raise(job.hearts[1], &verdict);
-    CU_ASSERT(until_judged(&job, 2, 2) >= 0);
+    CU_ASSERT(until_judged(&job, 2, PATIENCE_S) >= 0);
     for (int i = 0; i < RANKS; i++)
         sw_heartbeat_end(job.hearts[i]);
-    for (int k = 0; k < 300 && !sw_heartbeat_release(job.hearts[2]); k++)
-        pause_s(0.01);
-    CU_ASSERT_EQUAL(sw_heartbeat_release(job.hearts[2]), SW_RELEASE_TOGETHER);
+    CU_ASSERT_EQUAL(release(job.hearts[2]), SW_RELEASE_TOGETHER);
     end(&job, said, sizeof said);
     read_status(folder, text, sizeof text);
     CU_ASSERT_STRING_EQUAL(text, "job j1\nexit 3\nstatus SW_EMODEL\nrank 1\n"
@@ -444,7 +449,7 @@ static void the_status_file_takes_the_place_of_the_message(void)
 
     begin(&job, 60); /* the folder is not there: the message is printed */
     sw_heartbeat_raise(job.hearts[1], &verdict);
-    CU_ASSERT(until_judged(&job, 2, 2) >= 0);
+    CU_ASSERT(until_judged(&job, 2, PATIENCE_S) >= 0);
     CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     end(&job, said, sizeof said);
     CU_ASSERT_EQUAL(count(said, "no weights"), 1);
@@ -495,7 +500,7 @@ static void a_job_without_a_launcher_has_a_name(void)
     setenv("SPILLWAY_JOB", "no/name", 1);
     begin(&job, 60);
     sw_heartbeat_raise(job.hearts[1], &verdict);
-    CU_ASSERT(until_judged(&job, 2, 2) >= 0);
+    CU_ASSERT(until_judged(&job, 2, PATIENCE_S) >= 0);
     CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     end(&job, said, sizeof said);
     CU_ASSERT_EQUAL(count(said, "no weights"), 1);

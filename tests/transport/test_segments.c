@@ -100,7 +100,7 @@ static void fifos_are_not_waited_for(void)
 {
     CU_ASSERT_EQUAL(mkdir(at("fifo", ""), 0700), 0);
     CU_ASSERT_EQUAL(mkfifo(at("fifo", "lock"), 0600), 0);
-    alarm(10); /* ends the test should it wait */
+    alarm(100); /* ends the test should it wait */
     sw_segments_sweep(place, "");
     alarm(0);
 }

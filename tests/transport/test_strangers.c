@@ -20,10 +20,11 @@
 #include <unistd.h>
 
 #define RANKS 4
-#define TIMEOUT_S 1.0
+#define TIMEOUT_S 3.0 /* on a busy machine a thread may not run for a second or two */
+/* For what must happen, however slowly; time in which this process is stopped does not count. */
+#define PATIENCE_S 60.0
 #define CROWD 300     /* strangers at a port */
 #define CPU_SHARE 0.1 /* of a core for four ranks that are let alone by comparison: 0.001 */
-#define GONE_S 3.5    /* a connection that sends nothing is closed by then */
 #define FLOOD_MIN 1000
 
 static void pause_s(double seconds)
@@ -92,11 +93,39 @@ static void start(struct job *job, uint16_t port)
     }
 }
 
+/* Waits until something is so; false after PATIENCE_S. */
+static bool within(bool (*is_so)(void *context), void *context)
+{
+    bool is = is_so(context);
+    for (int k = 0; !is && k < PATIENCE_S / 0.02; k++) {
+        pause_s(0.02);
+        is = is_so(context);
+    }
+    return is;
+}
+
+static bool all_are_linked(void *context)
+{
+    static const int n_links[RANKS] = {3, 2, 3, 2}; /* none between ranks 1 and 3 */
+    const struct job *job = context;
+    int linked = 0;
+    for (int i = 0; i < RANKS; i++) {
+        struct sw_heartbeat *hb = job->hearts[i];
+        int n = 0;
+        pthread_mutex_lock(&hb->lock);
+        for (int k = 0; k < hb->n_links; k++)
+            n += hb->links[k]->state == SW_SOCKET_OPEN;
+        pthread_mutex_unlock(&hb->lock);
+        linked += n == n_links[i];
+    }
+    return linked == RANKS;
+}
+
 static void begin(struct job *job)
 {
     prepare(job);
     start(job, 0);
-    pause_s(0.5);
+    CU_ASSERT(within(all_are_linked, job));
 }
 
 static bool judged(const struct job *job)
@@ -116,6 +145,11 @@ static bool peace(const struct job *job, double seconds)
     return !judged(job);
 }
 
+static bool is_judged(void *heart)
+{
+    return sw_heartbeat_judged(heart);
+}
+
 /* Rank 3 fails; all receive that verdict and no other. */
 static void verdict_arrives(struct job *job)
 {
@@ -123,8 +157,7 @@ static void verdict_arrives(struct job *job)
     struct sw_verdict received;
     sw_heartbeat_raise(job->hearts[3], &failed);
     for (int i = 0; i < RANKS; i++) {
-        for (int k = 0; k < 100 && !sw_heartbeat_judged(job->hearts[i]); k++)
-            pause_s(0.01);
+        CU_ASSERT(within(is_judged, job->hearts[i]));
         sw_heartbeat_verdict(job->hearts[i], &received);
         CU_ASSERT_EQUAL(received.status, SW_EMODEL);
         CU_ASSERT_STRING_EQUAL(received.text, "no weights");
@@ -144,18 +177,30 @@ static void close_all(const int *fds, int n)
             close(fds[i]);
 }
 
-/* Those of the connections that the other end has closed. */
-static int closed_of(const int *fds, int n)
+struct strangers {
+    const int *fds; /* (n) */
+    int n, most_open;
+};
+
+/* Has the other end closed all but most_open of the connections? */
+static bool are_closed(void *context)
 {
+    const struct strangers *s = context;
     int closed = 0;
     char bytes[256];
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < s->n; i++) {
         ssize_t got = 1;
-        while (fds[i] >= 0 && got > 0)
-            got = recv(fds[i], bytes, sizeof bytes, MSG_DONTWAIT);
-        closed += fds[i] < 0 || got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+        while (s->fds[i] >= 0 && got > 0)
+            got = recv(s->fds[i], bytes, sizeof bytes, MSG_DONTWAIT);
+        closed += s->fds[i] < 0 || got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
     }
-    return closed;
+    return closed >= s->n - s->most_open;
+}
+
+static bool get_closed(const int *fds, int n, int most_open)
+{
+    struct strangers strangers = {fds, n, most_open};
+    return within(are_closed, &strangers);
 }
 
 static void a_silent_crowd_costs_nothing(void)
@@ -170,8 +215,8 @@ static void a_silent_crowd_costs_nothing(void)
     const double before = cpu_seconds();
     CU_ASSERT(peace(&job, 1.0));
     CU_ASSERT(cpu_seconds() - before < CPU_SHARE);
-    CU_ASSERT(peace(&job, GONE_S - 1.2));
-    CU_ASSERT_EQUAL(closed_of(fds, 2 * CROWD), 2 * CROWD);
+    CU_ASSERT(get_closed(fds, 2 * CROWD, 0));
+    CU_ASSERT(!judged(&job));
     verdict_arrives(&job);
     close_all(fds, 2 * CROWD);
     end(&job);
@@ -191,26 +236,25 @@ static void ranks_get_in_past_a_crowd(void)
     end(&job);
 }
 
+static bool lets_nobody_in(void *port)
+{
+    const int fd = dial(*(const uint16_t *)port);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0;
+}
+
 /* When all that can come has come, the port is closed. */
 static void nobody_else_is_let_in(void)
 {
     struct job job;
     begin(&job);
-    for (int i = 0; i < RANKS; i++) {
-        const int fd = dial(job.infos[i].address.port);
-        CU_ASSERT_EQUAL(fd >= 0, i == 1 || i == 3);
-        if (fd >= 0)
-            close(fd);
-    }
+    for (int i = 0; i < RANKS; i += 2)
+        CU_ASSERT(within(lets_nobody_in, &job.infos[i].address.port));
+    for (int i = 1; i < RANKS; i += 2)
+        CU_ASSERT(!lets_nobody_in(&job.infos[i].address.port));
     sw_heartbeat_sent(job.hearts[3], 1); /* now they have a link, too */
-    for (int k = 0; k < 100; k++) {
-        const int fd = dial(job.infos[1].address.port);
-        if (fd < 0)
-            break;
-        close(fd);
-        pause_s(0.02);
-    }
-    CU_ASSERT(dial(job.infos[1].address.port) < 0);
+    CU_ASSERT(within(lets_nobody_in, &job.infos[1].address.port));
     CU_ASSERT(peace(&job, 1.5 * TIMEOUT_S));
     end(&job);
 }
@@ -238,7 +282,7 @@ static void nonsense_and_slow_talkers_are_dropped(void)
             (void)!send(fds[i], k < 4 ? (const char *)&magic + k : "\1", 1, MSG_NOSIGNAL);
         CU_ASSERT(peace(&job, 0.1));
     }
-    CU_ASSERT_EQUAL(closed_of(fds, TALKERS), TALKERS);
+    CU_ASSERT(get_closed(fds, TALKERS, 0));
     verdict_arrives(&job);
     close_all(fds, TALKERS);
     end(&job);
@@ -289,7 +333,7 @@ static void a_recorded_greeting_opens_nothing(void)
     fcntl(recorder.listener, F_SETFL, 0);
     pthread_create(&recorder.thread, NULL, record, &recorder);
     start(&job, recorder.port);
-    CU_ASSERT(peace(&job, 1));
+    CU_ASSERT(within(all_are_linked, &job));
     CU_ASSERT(recorder.n >= (int)sizeof(struct sw_frame));
     for (int i = 0; i < 3; i++) { /* all of it, then closed, as if rank 2 had died */
         const int fd = dial(job.infos[1].address.port);
@@ -326,6 +370,12 @@ static void *pour(void *argument)
     return NULL;
 }
 
+static bool is_flooded(void *context)
+{
+    const struct flood *flood = context;
+    return flood->n > FLOOD_MIN;
+}
+
 /* From before the ranks connect to each other until after a verdict. */
 static void a_flood_changes_nothing(void)
 {
@@ -338,11 +388,11 @@ static void a_flood_changes_nothing(void)
     pthread_create(&flood.thread, NULL, pour, &flood);
     pause_s(0.2);
     start(&job, 0);
-    CU_ASSERT(peace(&job, 3 * TIMEOUT_S));
+    CU_ASSERT(peace(&job, 2 * TIMEOUT_S));
     verdict_arrives(&job);
+    CU_ASSERT(within(is_flooded, &flood));
     flood.over = true;
     pthread_join(flood.thread, NULL);
-    CU_ASSERT(flood.n > FLOOD_MIN);
     printf("(%d connections) ", flood.n);
     end(&job);
 }
@@ -374,7 +424,7 @@ static void without_descriptors_nothing_spins(void)
     const double used = cpu_seconds();
     CU_ASSERT(peace(&job, 1.5 * TIMEOUT_S));
     CU_ASSERT(cpu_seconds() - used < CPU_SHARE);
-    CU_ASSERT(closed_of(fds, WAITING) >= WAITING - 2); /* the others still have time to answer */
+    CU_ASSERT(get_closed(fds, WAITING, 2)); /* the others still have time to answer */
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
     verdict_arrives(&job);
     close_all(fds, WAITING);
