@@ -134,10 +134,10 @@ ALWAYS_INLINE void amx_write_word(const struct words_format *f, l_word w, l_word
         to->words[1][quad][v] = out[1];
 }
 
-/* One block of register v of rows; of words that are read in place, what there is besides. */
+/* One block of register v of rows. */
 ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_unit *u,
                              const struct words_head *head, int group, int phase, int v,
-                             bool in_place, struct amx_bytes *to)
+                             struct amx_bytes *to)
 {
     const struct words_kind *const kind = f->kind;
     l_word factors[BLOCK_PARTS] = {l_set_word(0), l_set_word(0)};
@@ -146,7 +146,7 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
             const l_word factor = f->factor(u, head, group, phase, part);
             factors[part] = l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16));
         }
-    for (int i = 0; i < 4 && !in_place; i++)
+    for (int i = 0; i < 4; i++)
         EACH (half, 2) {
             const int quad = f->apart ? i + 4 * half : 2 * i + half;
             const l_word w = f->word(u, head, group, phase, i, half);
@@ -160,8 +160,7 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
 
 /* Blocks [k, k + n) of a panel: units, or a part of one. */
 ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_panel_product *p,
-                              int64_t k, int64_t n, bool in_place, struct words_next *fetch,
-                              struct amx_bytes *to)
+                              int64_t k, int64_t n, struct words_next *fetch, struct amx_bytes *to)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, phases = f->phases;
     const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
@@ -175,10 +174,8 @@ ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_pane
             f->head(&u, &head);
             for (int i = 0; i < many; i += phases)
                 EACH (phase, phases) {
-                    if (!in_place)
-                        words_fetch_next(fetch);
-                    amx_write(f, &u, &head, (first + i) / phases, phase, v, in_place,
-                              &to[i + phase]);
+                    words_fetch_next(fetch);
+                    amx_write(f, &u, &head, (first + i) / phases, phase, v, &to[i + phase]);
                 }
         }
         k += many;
@@ -190,9 +187,10 @@ ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_pane
 /* A tile of tokens times blocks of a panel. */
 struct amx_tile {
     const struct amx_bytes *bytes;
-    const char *words; /* of the first block, written out or in place */
-    ptrdiff_t block;   /* bytes from the words of a block to those of the next */
-    int wide;          /* registers of rows */
+    const char *words;  /* of the first block, written out or in place */
+    const char *scales; /* in place: of the first block, in f16 */
+    ptrdiff_t block;    /* bytes from the words of a block to those of the next */
+    int wide;           /* registers of rows */
     const struct amx_x *x;
     int rows; /* tokens that are there */
     int64_t n_blocks;
@@ -223,11 +221,15 @@ ALWAYS_INLINE l_vec amx_float(l_word sum)
     return _mm512_sub_ps(_mm512_castsi512_ps(l_plus(sum, start)), _mm512_castsi512_ps(start));
 }
 
-/* As words_add does. */
-ALWAYS_INLINE void amx_add(int digits, int more, int nr, const struct amx_bytes *b, int v,
-                           const struct amx_x *x, l_word (*sums)[AMX_ROWS], float *c)
+/* As words_add does, of block k. */
+ALWAYS_INLINE void amx_add(bool in_place, int digits, int more, int nr, const struct amx_tile *t,
+                           int64_t k, int v, l_word (*sums)[AMX_ROWS])
 {
-    const l_vec scale = b->scales[v];
+    const struct amx_bytes *const b = t->bytes + k;
+    const struct amx_x *const x = t->x + k;
+    const l_vec scale =
+        in_place ? l_load_f16(t->scales + k * t->block + v * LANES * 2) : b->scales[v];
+    float *const c = t->c;
     EACH (r, nr) {
         float *const at = c + r * SW_PANEL + v * LANES;
         l_vec sum = amx_float(sums[0][r]);
@@ -246,7 +248,7 @@ enum amx_fetches { AMX_BY_TILE, AMX_BY_TURN, AMX_BY_PRODUCT };
 #define AMX_FEW_TILES 2
 
 /* Makes turn i, stores the one before and adds the one before that, each if there is one. */
-ALWAYS_INLINE void amx_turn(enum amx_fetches fetches, int digits, int more, int nr,
+ALWAYS_INLINE void amx_turn(enum amx_fetches fetches, bool in_place, int digits, int more, int nr,
                             const struct amx_tile *t, int64_t i, struct words_next *fetch,
                             struct amx_sums sums[2])
 {
@@ -271,8 +273,8 @@ ALWAYS_INLINE void amx_turn(enum amx_fetches fetches, int digits, int more, int 
         _tile_dpbssd(tile, 4, of_w);                                                               \
     }                                                                                              \
     if (i > 1 && (tile + 1) % digits == 0)                                                         \
-    amx_add(digits, more, nr, t->bytes + old, v + tile / digits, t->x + old,                       \
-            &stored->of[tile / digits * digits], t->c)
+    amx_add(in_place, digits, more, nr, t, old, v + tile / digits,                                 \
+            &stored->of[tile / digits * digits])
     AMX_PRODUCT(0, 6);
     AMX_PRODUCT(1, 7);
     AMX_PRODUCT(2, 6);
@@ -295,11 +297,11 @@ ALWAYS_INLINE void amx_narrow(int digits, int more, int nr, const struct amx_til
                 _tile_dpbssd(0, 4, 6);
                 _tile_stored(0, sums.of[d], sizeof(l_word));
             }
-            amx_add(digits, more, nr, t->bytes + k, v, t->x + k, sums.of, t->c);
+            amx_add(false, digits, more, nr, t, k, v, sums.of);
         }
 }
 
-ALWAYS_INLINE void amx_fixed(enum amx_fetches fetches, int digits, int more, int nr,
+ALWAYS_INLINE void amx_fixed(enum amx_fetches fetches, bool in_place, int digits, int more, int nr,
                              struct amx_tile *t)
 {
     struct words_next fetch = t->fetch;
@@ -309,26 +311,26 @@ ALWAYS_INLINE void amx_fixed(enum amx_fetches fetches, int digits, int more, int
         return;
     }
     for (int64_t i = 0; i < t->n_blocks * digits + 2; i++)
-        amx_turn(fetches, digits, more, nr, t, i, &fetch, sums);
+        amx_turn(fetches, in_place, digits, more, nr, t, i, &fetch, sums);
     t->fetch = fetch;
 }
 
 /* One copy of each for all formats: digits, and numbers of a block besides its scale. */
-#define AMX_TILE(name, fetches, digits, more)                                                      \
+#define AMX_TILE(name, fetches, in_place, digits, more)                                            \
     static __attribute__((noinline)) void name(struct amx_tile *t)                                 \
     {                                                                                              \
         if (t->rows <= AMX_ROWS / 2)                                                               \
-            amx_fixed(AMX_BY_TILE, digits, more, AMX_ROWS / 2, t);                                 \
+            amx_fixed(AMX_BY_TILE, in_place, digits, more, AMX_ROWS / 2, t);                       \
         else if (t->few)                                                                           \
-            amx_fixed(fetches, digits, more, AMX_ROWS, t);                                         \
+            amx_fixed(fetches, in_place, digits, more, AMX_ROWS, t);                               \
         else                                                                                       \
-            amx_fixed(AMX_BY_TILE, digits, more, AMX_ROWS, t);                                     \
+            amx_fixed(AMX_BY_TILE, in_place, digits, more, AMX_ROWS, t);                           \
     }
-AMX_TILE(amx_in_place, AMX_BY_PRODUCT, 1, 0)
-AMX_TILE(amx_plain, AMX_BY_TURN, 1, 0)
-AMX_TILE(amx_with_one, AMX_BY_TURN, 1, 1)
-AMX_TILE(amx_with_two, AMX_BY_TURN, 1, 2)
-AMX_TILE(amx_tables, AMX_BY_TURN, 2, 0)
+AMX_TILE(amx_in_place, AMX_BY_PRODUCT, true, 1, 0)
+AMX_TILE(amx_plain, AMX_BY_TURN, false, 1, 0)
+AMX_TILE(amx_with_one, AMX_BY_TURN, false, 1, 1)
+AMX_TILE(amx_with_two, AMX_BY_TURN, false, 1, 2)
+AMX_TILE(amx_tables, AMX_BY_TURN, false, 2, 0)
 
 ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, bool in_place, struct amx_tile *t)
 {
@@ -368,13 +370,15 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
                              .n_blocks = n_blocks,
                              .few = few,
                              .fetch = {w + size, at_first / (n_blocks * p->width / LANES)}};
-        amx_unpack(f, p, k, n_blocks, in_place, &t.fetch, bytes);
-        amx_fence(bytes);
         if (in_place) {
             const struct sw_packing *const packing = &f->blocks.packing;
+            t.scales = w;
             t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
             t.block = block;
+        } else {
+            amx_unpack(f, p, k, n_blocks, &t.fetch, bytes);
         }
+        amx_fence(bytes);
         const int64_t steps = (n_blocks * turns + 2) * (in_place ? AMX_TURN : 1); /* of few */
         t.fetch.step = (size - at_first) / (tiles * (few ? steps : 1));
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {

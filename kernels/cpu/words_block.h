@@ -45,7 +45,7 @@ struct words_format {
     const struct words_kind *kind;
     int phases;
     bool apart;
-    bool plain; /* a unit is one block, and its second words are its elements as signed bytes */
+    bool plain; /* a unit is one block: a scale in f16, then its elements as signed bytes */
     bool far;   /* words are looked up, which takes longer than to read them: fetch from further */
     void (*head)(const struct block_unit *u, struct words_head *head);
     l_word (*word)(const struct block_unit *u, const struct words_head *head, int group, int phase,
