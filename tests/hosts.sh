@@ -34,7 +34,7 @@ hold() {
     setsid unshare -n -u -i -m --propagation private \
         bash -c "$2; touch '$state/$1.ready'; exec sleep infinity" </dev/null >"$state/$1.log" 2>&1 &
     echo $! >"$state/$1"
-    for _ in $(seq 100); do
+    for _ in $(seq 1200); do
         [ -e "$state/$1.ready" ] && return
         sleep 0.05
     done
@@ -138,7 +138,7 @@ far() {
     "$SW_CABLE" "$(holder "$1")" eth0 "$(holder switch)" "v${1#h}" $((${2%.*} * 1000)) "$3" \
         </dev/null >"$state/$1.cable" 2>&1 &
     echo $! >"$state/$1.wire"
-    for _ in $(seq 100); do
+    for _ in $(seq 1200); do
         grep -qs ready "$state/$1.cable" && break
         sleep 0.05
     done
@@ -169,7 +169,7 @@ cores() { # in periods of 10 ms
     limit "$1" cpu "cpu.cfs_quota_us=$us" "cpu.max=$us 10000"
 }
 leave_group() {
-    for _ in 1 2 3 4 5 6 7 8 9 10; do # a killed process stays in it for a moment
+    for _ in $(seq 100); do # a killed process stays in it for a moment
         rmdir "$1" 2>/dev/null && return
         sleep 0.1
     done

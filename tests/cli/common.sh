@@ -36,7 +36,7 @@ ranks() {
     launch mpirun -np "$n" "$spillway" "$@"
 }
 launch() {
-    timeout -k 5 120 "$@" >"$work/out" 2>"$work/err" </dev/null
+    timeout -k 5 300 "$@" >"$work/out" 2>"$work/err" </dev/null
     code=$?
 }
 # rank_field FIELD: of each rank of the last JSON, a Python expression of `r`; run_ids: its ids.

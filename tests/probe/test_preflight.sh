@@ -86,7 +86,8 @@ said 3 "no model anywhere" 'gone: no such folder or file'
 over -np 3 "$spillway" probe "$work/gone"
 said 3 "a probe of no model anywhere" 'gone: no such folder or file'
 
-# Networks. A bridge that every host has, with the same address: Open MPI takes it and waits.
+# Networks. A bridge that every host has, with the same address: Open MPI takes it and waits, as a rule:
+# on a busy machine it may take the other network, and all is well.
 bridge() { hosts exec "$1" bash -c "ip link add docker0 type veth peer name bridged &&
     ip addr add 172.17.0.1/16 dev docker0 && ip link set docker0 up && ip link set bridged up"; }
 bridge h3 || fail "no bridge"
@@ -96,7 +97,10 @@ grep -q "h3: its network docker0 172.17.0.1/16 .*not reached from h1, h2.*btl_tc
     fail "a bridge on one host: no warning"
 bridge h1
 bridge h2
-over -np 3 "$spillway" "${run[@]}" --timeout 2
+for _ in 1 2 3 4 5; do
+    over -np 3 "$spillway" "${run[@]}" --timeout 2
+    [ $code != 0 ] && [ "$(grep -c 'networks of h[23]' err)" = 2 ] && break
+done
 said 5 "a bridge on all hosts" 'have not reached each other in 8 s' 'docker0 172.17.0.1/16' \
     'btl_tcp_if_include 10.98.0.0/24'
 [ "$(grep -c 'networks of h[23]' err)" = 2 ] || fail "a bridge on all hosts: not what the others have"

@@ -25,7 +25,7 @@ fail() {
 launch() {
     local ranks=$1 begin=$EPOCHREALTIME
     shift
-    timeout -k 5 60 "${starter[@]}" -np "$ranks" "$echo_program" "$@" >"$work/out" 2>"$work/err"
+    timeout -k 5 200 "${starter[@]}" -np "$ranks" "$echo_program" "$@" >"$work/out" 2>"$work/err"
     code=$?
     seconds=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
     echo "$* on $ranks ranks: exit $code after $seconds s; $(tr '\n' ' ' <"$work/out")"

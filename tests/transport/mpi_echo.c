@@ -214,9 +214,11 @@ static const struct mode {
     enum sw_status (*run)(struct sw_transport *t, int argument);
     double silence_s, stall_s;
 } modes[] = {
-    {"ring", ring, 20, 0},    {"latency", latency, 20, 0},    {"idle", idle, 20, 0},
-    {"loss", loss, 20, 0},    {"stopped", stopped_for, 4, 0}, {"stuck", stuck, 20, 2},
-    {"stop", stopped, 20, 0}, {"late", ring, 2, 0},           {"crash", ring, 20, 0},
+    {"ring", ring, 60, 0},           {"latency", latency, 60, 0},
+    {"idle", idle, 60, 0},           {"loss", loss, 60, 0},
+    {"stopped", stopped_for, 10, 0}, {"stuck", stuck, 60, 8},
+    {"stop", stopped, 60, 0},        {"late", ring, 2, 0},
+    {"crash", ring, 60, 0},
 };
 
 /* Rank 1 crashes in so many starts, of which the file COUNT keeps the number, as Open MPI does now
@@ -248,7 +250,7 @@ int main(int argc, char **argv)
             .silence_s = modes[i].silence_s, .stall_s = modes[i].stall_s, .stop = &stop};
         struct sw_transport *t;
         if (strcmp(argv[1], "late") == 0 && sw_transport_launch_rank() == 1)
-            sleep_for(60); /* the others are in MPI_Init */
+            sleep_for(300); /* the others are in MPI_Init */
         if (strcmp(argv[1], "crash") == 0 && argc > 3)
             crash(argv[2], argv[3]);
         const enum sw_status opened = sw_transport_open(&options, &t);
