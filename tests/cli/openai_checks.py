@@ -12,7 +12,7 @@ import openai
 import pydantic
 
 url = f"http://127.0.0.1:{sys.argv[1]}"
-options = {"base_url": url + "/v1", "api_key": "any", "max_retries": 0, "timeout": 60}
+options = {"base_url": url + "/v1", "api_key": "any", "max_retries": 0, "timeout": 300}
 client = openai.OpenAI(**options)
 CHAT = {"model": "any", "messages": [{"role": "system", "content": "To"}, {"role": "user", "content": " be, or"}]}
 LONG = {"model": "any", "prompt": "x", "max_tokens": 240, "n": 128, "temperature": 1,
@@ -126,8 +126,8 @@ def raises(kind, ask, **more):
 
 def settled():
     """Waits until nothing runs."""
-    for _ in range(300):
-        with urllib.request.urlopen(url + "/metrics", timeout=30) as answer:
+    for _ in range(3000):
+        with urllib.request.urlopen(url + "/metrics", timeout=300) as answer:
             lines = answer.read().decode().splitlines()
         if "spillway_sequences_running 0" in lines:
             return

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from browser import Browser  # noqa: E402
 
 spillway, model = sys.argv[1:3]
-LONG = 60  # seconds, for a machine that is busy
+LONG = 200  # seconds, for a machine that is busy
 
 
 class Server:

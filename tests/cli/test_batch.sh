@@ -88,14 +88,12 @@ expect 0 "the long job"
 python3 check.py in.jsonl out.jsonl >one || fail "the long job: ids"
 rm -f killed.jsonl*
 deaths=0
+begun() { pgrep -f "^$spillway batch" >/dev/null && [ -e killed.jsonl ]; } # to write
 for round in 1 2 3 4 5 6 7 8; do
     n=$((1 + RANDOM % 3))
-    timeout 100 mpirun -np $n "$spillway" batch model in.jsonl killed.jsonl 2>err &
+    timeout 300 mpirun -np $n "$spillway" batch model in.jsonl killed.jsonl 2>err &
     job=$!
-    for _ in $(seq 100); do # until it has begun to write
-        pgrep -f "^$spillway batch" >/dev/null && [ -e killed.jsonl ] && break
-        sleep 0.05
-    done
+    within 60 begun
     sleep "0.$((RANDOM % 9 + 1))"
     mapfile -t pids < <(pgrep -f "^$spillway batch")
     if [ ${#pids[@]} -gt 0 ] && kill -0 $job 2>/dev/null; then
@@ -107,7 +105,7 @@ for round in 1 2 3 4 5 6 7 8; do
         esac
     fi 2>/dev/null
     wait $job 2>/dev/null
-    for _ in $(seq 300); do pgrep -f "^$spillway batch" >/dev/null || break; sleep 0.1; done
+    within 100 none_left "^$spillway batch"
     [ $((round % 3)) = 0 ] && truncate -s -3 killed.jsonl # as if the power had gone
     [ "$(wc -l <killed.jsonl)" -lt 120 ] || sed -i '30,$d' killed.jsonl
 done
@@ -121,7 +119,7 @@ rm -f stopped.jsonl*
 python3 make.py 2000 200 >long.jsonl
 "$spillway" batch model long.jsonl stopped.jsonl 2>err &
 job=$!
-for _ in $(seq 100); do [ -s stopped.jsonl ] && break; sleep 0.05; done
+within 100 test -s stopped.jsonl || fail "no result in stopped.jsonl"
 kill -USR1 $job
 wait $job
 code=$?
@@ -145,7 +143,7 @@ done
 rm -f stopped.jsonl*
 "$spillway" batch model long.jsonl stopped.jsonl --fresh 2>err &
 job=$!
-for _ in $(seq 100); do [ -s stopped.jsonl ] && break; sleep 0.05; done
+within 100 test -s stopped.jsonl || fail "no result in stopped.jsonl"
 kill -TERM $job
 wait $job
 code=$?
@@ -378,7 +376,7 @@ expect 0 "--force"
 rm -f long.out.jsonl*
 "$spillway" batch model long.jsonl long.out.jsonl 2>/dev/null &
 job=$!
-for _ in $(seq 100); do [ -s long.out.jsonl ] && break; sleep 0.05; done
+within 100 test -s long.out.jsonl || fail "no result in long.out.jsonl"
 sw batch model long.jsonl long.out.jsonl
 expect 3 "two writers"
 one_message "two writers" "process $job on host"
@@ -397,7 +395,7 @@ full() { # WHAT OUT
 }
 (
     ulimit -f 8
-    exec timeout 60 "$spillway" batch model in.jsonl limited.jsonl
+    exec timeout 300 "$spillway" batch model in.jsonl limited.jsonl
 ) >out 2>err
 code=$?
 full "ulimit" limited.jsonl

@@ -15,7 +15,7 @@ TEMPLATE
 said() {
     local lines=$1
     shift
-    printf "%b" "$lines" | timeout -k 5 120 "$spillway" chat talker -n 8 "$@" >out 2>err
+    printf "%b" "$lines" | timeout -k 5 300 "$spillway" chat talker -n 8 "$@" >out 2>err
     code=$?
 }
 # what_follows TEXT: what `run` says after the same text
@@ -74,7 +74,7 @@ sw chat "$models/shakespeare"
 expect 3 "a model without a template"
 one_message "a model without a template" "has no chat template"
 
-printf 'To be, or\nand so\n' | timeout -k 5 120 mpirun -np 2 "$spillway" chat talker -n 8 >out 2>err
+printf 'To be, or\nand so\n' | timeout -k 5 300 mpirun -np 2 "$spillway" chat talker -n 8 >out 2>err
 code=$?
 expect 0 "two ranks"
 [ "$(tr -d '\r' <out)" = "$first"$'\n'"$second" ] || fail "two ranks: not what one says"

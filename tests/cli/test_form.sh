@@ -31,7 +31,7 @@ expect 0 "run --json-object"
 [ "$(tr -d ' \n' <out | head -c 1)" = "{" ] || fail "run --json-object: the form"
 grep -q 'cut after 5 tokens, before its form is complete; raise -n' err || fail "a cut is not told"
 
-printf 'To be\nor not\n' | timeout -k 5 60 "$spillway" chat model --grammar words.gbnf >out 2>err
+printf 'To be\nor not\n' | timeout -k 5 300 "$spillway" chat model --grammar words.gbnf >out 2>err
 [ "$(grep -Ec "$words" out)" = 2 ] || fail "chat --grammar"
 
 # batch: what a line says comes first, also that it wants no form.

@@ -151,7 +151,7 @@ LINES
 golden errors.txt
 
 echo '[1, 2' >bad.jsonl
-timeout 20 "$spillway" tokens shakespeare --jsonl <bad.jsonl >out 2>err
+timeout 200 "$spillway" tokens shakespeare --jsonl <bad.jsonl >out 2>err
 code=$?
 expect 3 "a line that is not JSON"
 one_message "a line that is not JSON" "line 1"

@@ -31,7 +31,7 @@ attempt() {
     run) set -- "$@" -n 3 --temperature 0 ;;
     *) set -- "$@" "$folder/answers" ;;
     esac
-    SPILLWAY_FAIL_NOTE=$folder/note LD_PRELOAD=$library timeout 30 "$spillway" "$@" \
+    SPILLWAY_FAIL_NOTE=$folder/note LD_PRELOAD=$library timeout 200 "$spillway" "$@" \
         >"$folder/out" 2>"$folder/err" </dev/null
     echo $? >"$folder/code"
 }

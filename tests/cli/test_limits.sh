@@ -25,7 +25,7 @@ under() {
     shift
     rm -f answers answers.job
     # shellcheck disable=SC2086 # words
-    MALLOC_PERTURB_=165 timeout -k 1 20 bash -c "ulimit $limit && exec \"\$@\"" sh ${wrap:-} \
+    MALLOC_PERTURB_=165 timeout -k 1 200 bash -c "ulimit $limit && exec \"\$@\"" sh ${wrap:-} \
         "$spillway" "$@" >"$work/out" 2>"$work/err" </dev/null
     code=$?
 }

@@ -20,7 +20,7 @@ data=$here/../../../shared/data/eval
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 HF_HOME=$work/hf TOKENIZERS_PARALLELISM=false
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} no_proxy=127.0.0.1 NO_PROXY=127.0.0.1
 cleanups+=('[ -z "${server:-}" ] || kill -KILL "$server" 2>/dev/null')
-checks() { timeout 120 "$python" "$here/lm_eval_checks.py" "$@" >out 2>err || fail "checks $*"; }
+checks() { timeout 400 "$python" "$here/lm_eval_checks.py" "$@" >out 2>err || fail "checks $*"; }
 
 # Windows of 254: the harness's API backend counts the token that it lets the server add, and one more.
 window=254
@@ -55,7 +55,7 @@ for form in "1 1 1" "2 5 3"; do
     api+=,base_url=http://127.0.0.1:$port/v1/completions,num_concurrent=$concurrent
     evaluate "api$n" --model local-completions --batch_size "$batch" --model_args "$api"
     kill -USR1 "$server"
-    within 20 gone "$server" || fail "the server does not end"
+    within 120 gone "$server" || fail "the server does not end"
     wait "$server"
     server=
     checks hf hf "api$n"

@@ -14,7 +14,7 @@ export SPILLWAY_FAIL_NOTE=$work/note
 # attempt VERB…: the run on two ranks; what it gives in `gives`
 attempt() {
     rm -f note out err gives
-    timeout -k 5 60 mpirun -np 2 "$spillway" "$@" --threads 1 --quiet >out 2>err </dev/null
+    timeout -k 5 300 mpirun -np 2 "$spillway" "$@" --threads 1 --quiet >out 2>err </dev/null
     code=$?
     if [ -e answers ]; then sort answers; else cat out; fi >gives
 }

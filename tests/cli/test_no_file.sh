@@ -6,9 +6,9 @@ spillway=$1
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 shakespeare=$models/shakespeare
-# at_once ARGUMENT…: as sw, for a few seconds only
+# at_once ARGUMENT…: as sw; nothing may wait
 at_once() {
-    timeout -k 1 8 "$spillway" "$@" >"$work/out" 2>"$work/err" </dev/null
+    timeout -k 1 100 "$spillway" "$@" >"$work/out" 2>"$work/err" </dev/null
     code=$?
 }
 # refused CODE PATTERN ARGUMENT…
@@ -51,7 +51,7 @@ refused 3 "odd/tokenizer.json: is a directory" run odd hello -n 1
 
 for verb in "run model -n 1" "tokens model" "tokens model --jsonl"; do
     # shellcheck disable=SC2086 # words
-    timeout -k 1 8 "$spillway" $verb >out 2>err <model
+    timeout -k 1 100 "$spillway" $verb >out 2>err <model
     code=$?
     expect 5 "$verb with a folder on standard input"
     grep -q "standard input.*cannot be read: Is a directory" err ||
@@ -114,15 +114,15 @@ expect 0 "a dump to /dev/null"
 at_once trace model --tokens 1,2 --dump plain.safetensors
 expect 0 "a dump"
 for to in /dev/stdout /dev/fd/1 /proc/self/fd/1; do
-    timeout 8 "$spillway" trace model --tokens 1,2 --dump $to 2>err | cat >piped.safetensors
+    timeout 100 "$spillway" trace model --tokens 1,2 --dump $to 2>err | cat >piped.safetensors
     cmp plain.safetensors piped.safetensors || fail "a dump to $to, a pipe"
-    timeout 8 "$spillway" trace model --tokens 1,2 --dump $to 2>err >piped.safetensors
+    timeout 100 "$spillway" trace model --tokens 1,2 --dump $to 2>err >piped.safetensors
     cmp plain.safetensors piped.safetensors || fail "a dump to $to, a file"
 done
 [ -L /dev/stdout ] || fail "/dev/stdout was replaced"
-timeout 8 "$spillway" batch model in.jsonl out.jsonl --metrics /dev/stderr 2>&1 >/dev/null | cat >err
+timeout 100 "$spillway" batch model in.jsonl out.jsonl --metrics /dev/stderr 2>&1 >/dev/null | cat >err
 grep -q '"tokens_per_s"' err || fail "metrics to /dev/stderr, a pipe"
-timeout 8 "$spillway" run model hello -n 2 --timeline /dev/stderr 2>&1 >/dev/null | cat >err
+timeout 100 "$spillway" run model hello -n 2 --timeline /dev/stderr 2>&1 >/dev/null | cat >err
 grep -q '"process_name"' err || fail "a timeline to /dev/stderr, a pipe"
 
 # The message for a file without read permission; root may read all files, so another user does.
@@ -131,9 +131,9 @@ grep -q '"process_name"' err || fail "a timeline to /dev/stderr, a pipe"
 as_other() {
     if [ "$(id -u)" = 0 ]; then
         setpriv --reuid=65534 --regid=65534 --clear-groups \
-            timeout -k 1 8 "$work/program" "$@" >"$work/out" 2>"$work/err" </dev/null
+            timeout -k 1 100 "$work/program" "$@" >"$work/out" 2>"$work/err" </dev/null
     else
-        timeout -k 1 8 "$work/program" "$@" >"$work/out" 2>"$work/err" </dev/null
+        timeout -k 1 100 "$work/program" "$@" >"$work/out" 2>"$work/err" </dev/null
     fi
     code=$?
 }

@@ -29,7 +29,7 @@ under() {
     local n=$1
     shift
     rm -f answers answers.job acts.safetensors
-    MALLOC_PERTURB_=165 timeout -k 1 20 "${become[@]}" bash -c "ulimit -u $n && exec \"\$@\"" sh \
+    MALLOC_PERTURB_=165 timeout -k 1 200 "${become[@]}" bash -c "ulimit -u $n && exec \"\$@\"" sh \
         ./program "$@" >out 2>err </dev/null
     code=$?
 }

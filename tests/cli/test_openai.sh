@@ -23,12 +23,12 @@ serving() {
     : >server.out
     "${launcher[@]}" "$spillway" serve model --port 0 --json "$@" >server.out 2>server.err </dev/null &
     server=$!
-    within 60 grep -q '"url"' server.out || { cp server.err err; fail "serve on $n: is not ready"; exit 1; }
+    within 200 grep -q '"url"' server.out || { cp server.err err; fail "serve on $n: is not ready"; exit 1; }
     port=$(python3 -c 'import json; print(json.load(open("server.out"))["port"])')
 }
 stopped() {
     kill -USR1 "$server"
-    within 20 gone "$server" || fail "the server does not end"
+    within 120 gone "$server" || fail "the server does not end"
     wait "$server"
     code=$?
     server=

@@ -98,7 +98,7 @@ expect 0 "a model with itself"
 grep -Eq '^ln\(PPL\(B\)/PPL\(A\)\) +-?0\.000000 ± 0\.000000$' out || fail "itself: another perplexity"
 grep -Eq '^same top token +100\.000%' out || fail "itself: another top token"
 grep -Eq '^KL divergence +-?0\.0000' out || fail "itself: a divergence"
-timeout 60 "$spillway" score llama --perplexity - -w f32 --context 64 --windows 5 --json <"$text" >out 2>err
+timeout 300 "$spillway" score llama --perplexity - -w f32 --context 64 --windows 5 --json <"$text" >out 2>err
 code=$?
 expect 0 "a text on standard input"
 what_counts >one
@@ -149,12 +149,18 @@ TMPDIR=$work/none sw compare llama llama "$text" --context 64
 expect 5 "no folder for temporary files"
 one_message "no folder for temporary files" "TMPDIR"
 
+catches_int() { # it does not end by the signal itself any more
+    local caught
+    caught=$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)
+    [ $((0x0$caught >> 1 & 1)) = 1 ]
+}
 # A stop ends it at once, with what is known, and leaves no file.
 for _ in $(seq 400); do cat "$text"; done >long.txt
 for verb in "score shakespeare --perplexity long.txt" "compare shakespeare shakespeare long.txt"; do
     # shellcheck disable=SC2086 # words
     "$spillway" $verb --context 64 >out 2>err &
     pid=$!
+    within 60 catches_int || fail "$verb: no start"
     sleep 2
     kill -INT $pid
     wait $pid

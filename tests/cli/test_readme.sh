@@ -40,7 +40,7 @@ typed() {
             [[ $line == *'&' ]] || printf '[ $? = 0 ] || failed %q\n' "$line"
         done <commands
     } >script
-    timeout -k 5 150 bash "$here/../hosts.sh" exec h1 bash -c "cd '$work/clone' && exec bash '$work/script'" >out 2>err </dev/null
+    timeout -k 5 400 bash "$here/../hosts.sh" exec h1 bash -c "cd '$work/clone' && exec bash '$work/script'" >out 2>err </dev/null
     code=$?
     expect 0 "$1"
     grep -q FAILED out && fail "$1: $(grep FAILED out)"
@@ -65,7 +65,7 @@ if [ -n "$slurm" ]; then
     typed "Slurm"
     says "Slurm" "^$text"
     says "Slurm" '^tunnel: ssh -L 8080:localhost:8080 '
-    within 60 bash -c '! bash "$0" exec h1 squeue -h | grep -q .' "$here/../hosts.sh" || fail "Slurm: the server does not stop"
+    within 200 bash -c '! bash "$0" exec h1 squeue -h | grep -q .' "$here/../hosts.sh" || fail "Slurm: the server does not stop"
 else
     echo "there is no Slurm: its commands were not run"
 fi

@@ -23,7 +23,7 @@ serving() {
     : >server.out
     "${launcher[@]}" "$spillway" serve "$model" --port 0 --json "$@" >server.out 2>server.err </dev/null &
     server=$!
-    if ! within 60 grep -q '"url"' server.out; then
+    if ! within 200 grep -q '"url"' server.out; then
         cp server.err err && fail "serve $*: is not ready"
         exit 1
     fi
@@ -31,11 +31,11 @@ serving() {
 }
 cleanups+=('kill -KILL $server 2>/dev/null')
 check() {
-    timeout -k 5 120 python3 "$here/serve_checks.py" "$port" "$@" >out 2>err || fail "$*"
+    timeout -k 5 400 python3 "$here/serve_checks.py" "$port" "$@" >out 2>err || fail "$*"
 }
 # stopped CODE: the server has ended by itself with this exit code
 stopped() {
-    within 20 gone "$server" || { cp server.err err; fail "the server does not end"; kill -KILL "$server"; }
+    within 120 gone "$server" || { cp server.err err; fail "the server does not end"; kill -KILL "$server"; }
     wait "$server"
     code=$?
     cp server.err err

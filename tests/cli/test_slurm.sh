@@ -48,7 +48,7 @@ ended() {
 pending() { slurm exec squeue -h -t PENDING -j "$job" 2>/dev/null | grep -q .; }
 # says PATTERN WHAT [SECONDS]: a line of the job's log; waits for it a little
 says() {
-    within "${3:-5}" grep -Esq -- "$1" "$log" && return
+    within $((5 * ${3:-12})) grep -Esq -- "$1" "$log" && return
     cp "$log" out
     fail "$2: the log does not say \"$1\""
 }
@@ -101,12 +101,12 @@ JOB
 submit --nodes=3 single.sbatch run "$shakespeare" "$prompt" -n 24
 ended COMPLETED 0 "no launcher in sbatch"
 text "no launcher in sbatch"
-timeout 60 bash "$root/tests/slurm.sh" exec salloc -q --nodes=2 "$spillway" run "$shakespeare" "$prompt" \
+timeout 300 bash "$root/tests/slurm.sh" exec salloc -q --nodes=2 "$spillway" run "$shakespeare" "$prompt" \
     -n 24 >out 2>err
 cmp -s out one.txt || fail "no launcher in salloc: another text"
 
 step "what is refused"
-timeout 60 bash "$root/tests/slurm.sh" exec srun --nodes=3 "$spillway" run "$shakespeare" hello >out 2>err
+timeout 300 bash "$root/tests/slurm.sh" exec srun --nodes=3 "$spillway" run "$shakespeare" hello >out 2>err
 code=$?
 expect 2 "srun without --mpi=pmix"
 [ "$(grep -c '^spillway' err)" = 1 ] || fail "srun without --mpi=pmix: not one message"
@@ -194,9 +194,9 @@ says 'received USR1: stopping' "a time limit" 60
 says 'exit code [0-9]+: to be queued again' "a time limit" 70
 grep -q 'exit code 75' "$log" && [ "$(grep -cE '^spillway.*(stop|interrupt)' "$log")" != 1 ] &&
     fail "a time limit: not one message"
-within 10 pending
+within 60 pending
 slurm start "$job"
-slurm running "$job" 30 >out || fail "a time limit: does not start again"
+slurm running "$job" 200 >out || fail "a time limit: does not start again"
 says 'restart 1' "a time limit" 10
 sleep 1
 slurm exec scancel "$job"
@@ -223,7 +223,7 @@ with_batch() {
     expect 0 "batch, undisturbed"
     submit --nodes=3 "$script" batch "$shakespeare" "$work/in.jsonl" "$work/cut.jsonl"
     for i in 1 2; do
-        slurm running "$job" 30 >out || fail "batch: does not run"
+        slurm running "$job" 200 >out || fail "batch: does not run"
         within 60 more_answers
         if [ $i = 1 ]; then # as the time limit does it
             slurm exec scancel --batch --signal=USR1 "$job"
@@ -231,7 +231,7 @@ with_batch() {
         else # as a preemption does it that leaves no time
             slurm exec scontrol requeue "$job"
         fi
-        within 10 pending
+        within 60 pending
         echo "preemption $i: $(answers) of $n answers are there"
         [ "$(answers)" -gt "$done_before" ] && [ "$(answers)" -lt $n ] ||
             fail "batch: preemption $i did not come in its middle"

@@ -166,17 +166,17 @@ expect 0 "the long job"
 checked "the long job" check.py acts
 deaths=0
 for least in 200 1200; do
-    timeout 100 mpirun -np 2 "$spillway" trace model in.jsonl killed "${values[@]}" -w f32 --slots 4 \
+    timeout 300 mpirun -np 2 "$spillway" trace model in.jsonl killed "${values[@]}" -w f32 --slots 4 \
         -t 1 2>err &
     job=$!
-    for _ in $(seq 2000); do
+    for _ in $(seq 10000); do
         [ "$(wc -l <killed/results.jsonl)" -gt $least ] && break
         sleep 0.01
     done 2>/dev/null
     mapfile -t pids < <(pgrep -f "^$spillway trace model in.jsonl killed")
     kill -KILL "${pids[@]}" 2>/dev/null && deaths=$((deaths + 1))
     wait $job 2>/dev/null
-    for _ in $(seq 300); do pgrep -f "^$spillway trace" >/dev/null || break; sleep 0.1; done
+    within 100 none_left "^$spillway trace"
     echo "killed at $(wc -l <killed/results.jsonl) of 2000, in $(ls killed/*.safetensors | wc -l) files"
 done
 [ $deaths = 2 ] || fail "it was done before it could be killed"

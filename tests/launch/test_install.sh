@@ -69,7 +69,7 @@ fi
 RANKS=2 MODEL=$work/prefix/share/spillway/models/shakespeare OPTIONS="--port 0" bash -c "exec $(cat command.sh)" >out 2>err </dev/null &
 server=$!
 cleanups+=('kill -KILL $server 2>/dev/null')
-within 60 grep -q 'is ready at' err || fail "the unit's command does not serve"
+within 200 grep -q 'is ready at' err || fail "the unit's command does not serve"
 kill -TERM $server
 wait $server
 code=$?

@@ -58,7 +58,7 @@ ended FAILED 2 "serve.sbatch without a model"
 says 'no model was given'
 
 submit --nodes=2 --ntasks-per-node=2 --cpus-per-task=1 "$scripts/serve.sbatch" "$model" --port 8099
-within 60 grep -sq 'is ready at' "empty/spillway-serve-$job.log" || fail "serve.sbatch does not serve"
+within 200 grep -sq 'is ready at' "empty/spillway-serve-$job.log" || fail "serve.sbatch does not serve"
 key=$(cat "empty/.spillway-$job.keys")
 slurm exec curl -s -m 20 localhost:8099/v1/completions -H "Authorization: Bearer $key" \
     -d '{"prompt": "ROMEO:", "max_tokens": 24}' >out 2>err
