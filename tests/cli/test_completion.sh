@@ -57,7 +57,7 @@ for shell in bash zsh; do
     line 'spillway bench m --transport m' bench m --transport mpi
     line 'spillway batch m some/wh' batch m some/where.jsonl
     line 'spillway run --file some/wh' run --file some/where.jsonl
-    python3 "$here/../typed.py" 60 "${steps[@]}" "type:exit\n" "end:0" -- "${command[@]}" >out 2>err || fail "$shell"
+    python3 "$here/../typed.py" 600 "${steps[@]}" "type:exit\n" "end:0" -- "${command[@]}" >out 2>err || fail "$shell"
 done
 if command -v fish >/dev/null; then
     ran+=" fish"

@@ -80,7 +80,7 @@ works "installed" "$work/moved/bin" "$share"
 
 python3 "$here/../typed.py" 120 "wait:the likeliest" -- true >/dev/null 2>&1 # no such text: it must say so
 [ $? = 1 ] || fail "typed.py sees what is not there"
-python3 "$here/../typed.py" 120 "wait:The plan for them" "wait:predicted" "wait:A page to chat on" "wait:is ready at" "wait:at once" fetch \
+python3 "$here/../typed.py" 600 "wait:The plan for them" "wait:predicted" "wait:A page to chat on" "wait:is ready at" "wait:at once" fetch \
     "type:\x03" "end:0" -- env -u DISPLAY bash "$share/launch/demo.sh" >out 2>err || fail "the demo, installed, on a terminal"
 bash "$share/launch/demo.sh" >out 2>err </dev/null
 code=$?
