@@ -91,8 +91,9 @@ if only_in "a memory of 184 MiB" 5 in_memory $((184 << 20)); then
     only_in "a disk of 250 MB/s" 2 slow
 fi
 
-# Without the file the plan is still made, from the header that was read; the first pass names it.
-(sleep 1 && rm model/model.safetensors) &
+# A file that vanishes while the text is made is named by the next pass over it.
+: >out
+(within 200 test -s out && rm model/model.safetensors) & # its text has begun
 sw run model --tokens "$prompt" -n 300 --context 512 --chunk 16 --host-memory 170MiB --ignore-end
 wait
 expect 3 "a file that vanished"
