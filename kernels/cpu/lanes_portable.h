@@ -108,7 +108,7 @@ static inline l_word l_right_by(l_word a, int n)
     return l_right(a, n);
 }
 /* At -O3 gcc 12 does not see that words_sum_digits (words_block.h) sets sums before it adds to
- * them. To set them once more, or to write the first digit out, costs prompts of nf4 5 to 10%. */
+ * them. To set them once more, or to write the first digit out, costs prompts of nf4 6 to 20%. */
 #ifndef __clang__
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
