@@ -7,8 +7,7 @@ set -u
 
 # A loaded machine adds scheduling to both; what we add must stay small.
 try() {
-    local i
-    for i in 1 2 3 4 5 6 7 8; do "$@" && return; done
+    for _ in 1 2 3 4 5 6 7 8; do "$@" && return; done
     return 1
 }
 quick() {
