@@ -32,16 +32,34 @@ static void endpoint_chat(void *context, struct sw_exchange *x)
     endpoint_generate(context, SW_FORM_CHAT, x);
 }
 
+static void write_model(const struct sw_server *s, struct sw_strbuf *out)
+{
+    sw_strbuf_puts(out, "{\"id\":");
+    sw_json_quote(out, s->rules.model, strlen(s->rules.model));
+    sw_strbuf_printf(out,
+                     ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"spillway\","
+                     "\"max_model_len\":%d}",
+                     (long long)s->created, s->context);
+}
+
 static void endpoint_models(void *context, struct sw_exchange *x)
+{
+    struct sw_strbuf out = {0};
+    sw_strbuf_puts(&out, "{\"object\":\"list\",\"data\":[");
+    write_model(context, &out);
+    sw_strbuf_puts(&out, "]}");
+    sw_exchange_reply(x, 200, "application/json", &out);
+}
+
+static void endpoint_model(void *context, struct sw_exchange *x)
 {
     const struct sw_server *s = context;
     struct sw_strbuf out = {0};
-    sw_strbuf_puts(&out, "{\"object\":\"list\",\"data\":[{\"id\":");
-    sw_json_quote(&out, s->rules.model, strlen(s->rules.model));
-    sw_strbuf_printf(&out,
-                     ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"spillway\","
-                     "\"max_model_len\":%d}]}",
-                     (long long)s->created, s->context);
+    if (strcmp(x->rest, s->rules.model) != 0) {
+        sw_api_error_reply(x, 404, "there is no such model here; /v1/models has its name", NULL);
+        return;
+    }
+    write_model(s, &out);
     sw_exchange_reply(x, 200, "application/json", &out);
 }
 
@@ -62,6 +80,7 @@ const struct sw_http_route sw_server_routes[] = {
     {"POST", "/v1/completions", false, endpoint_completions},
     {"POST", "/v1/chat/completions", false, endpoint_chat},
     {"GET", "/v1/models", false, endpoint_models},
+    {"GET", "/v1/models/", false, endpoint_model},
     {"POST", "/tokenize", false, sw_endpoint_tokenize},
     {"POST", "/detokenize", false, sw_endpoint_detokenize},
     {"GET", "/metrics", false, sw_endpoint_metrics},

@@ -16,6 +16,7 @@
 struct sw_exchange {
     /* of the HTTP thread until the request is handed over, then of whoever answers */
     struct sw_strbuf body;
+    const char *rest; /* of a path that goes on from its route's, while that is handled; else "" */
     /* below: under the lock */
     pthread_mutex_t lock;
     int references;

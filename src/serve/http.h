@@ -16,8 +16,8 @@
 
 struct sw_http_route {
     const char *method; /* "POST" */
-    const char *path;   /* "/v1/completions" */
-    bool is_open;       /* needs no key */
+    const char *path; /* "/v1/completions"; or "/v1/models/", for all paths that go on from there */
+    bool is_open;     /* needs no key */
     /*
      * Called on the HTTP thread when the whole request is there. Answers now, or keeps the exchange
      * (sw_exchange_keep) and lets another thread answer.

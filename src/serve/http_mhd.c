@@ -225,13 +225,22 @@ static bool http_is_strange_name(const struct link *link)
     return host && !is_local && host[0] != '[' && strspn(host, "0123456789.:") != strlen(host);
 }
 
+/* Whether a path is a route's, or goes on from there; then *rest is what comes. */
+static bool http_matches(const struct sw_http_route *r, const char *path, const char **rest)
+{
+    const size_t n = strlen(r->path);
+    const bool goes_on = n > 1 && r->path[n - 1] == '/';
+    *rest = goes_on && strncmp(r->path, path, n) == 0 ? path + n : "";
+    return goes_on ? **rest != '\0' : strcmp(r->path, path) == 0;
+}
+
 static enum MHD_Result http_find_route(struct link *link, const char *path, const char *method)
 {
     const struct sw_http_options *o = &link->http->options;
     const bool head = strcmp(method, "HEAD") == 0;
     link->route = NULL;
     for (const struct sw_http_route *r = o->routes; r->method; r++) {
-        if (strcmp(r->path, path) != 0)
+        if (!http_matches(r, path, &link->x->rest))
             continue;
         link->route = r;
         if (strcmp(r->method, head ? "GET" : method) == 0)

@@ -259,12 +259,15 @@ def errors():
     refused(404, None, "no such path", path="/v1/nothing")
     refused(404, None, "no such path", path="/v1/../v1/models")
     refused(404, None, "no such path", path="/v1//models")
-    refused(404, None, "no such path", path="/v1/models/../../etc/passwd")
+    refused(404, None, "no such model", path="/v1/models/../../etc/passwd")
+    refused(404, None, "no such path", path="/v1/models/")
     assert refused(405, None, "method")[1]["Allow"] == "POST"
     refused(405, {}, "method", path="/v1/models")
     refused(403, None, "origin", path="/v1/models", headers={"Origin": "http://elsewhere"})
     refused(403, None, "localhost", path="/v1/models", headers={"Host": "elsewhere.example"})
-    answer("/v1/models?x=1", headers={"Origin": "http://127.0.0.1:%d" % port})
+    models = answer("/v1/models?x=1", headers={"Origin": "http://127.0.0.1:%d" % port})["data"]
+    assert answer("/v1/models/" + models[0]["id"].replace("/", "%2F")) == models[0]
+    assert answer("/v1/models/" + models[0]["id"]) == models[0]
 
 
 def too_large():
