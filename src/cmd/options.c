@@ -256,8 +256,8 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
         return sw_fail(SW_EUSAGE, "%s: expected %s; see 'spillway %s --help'", verb->name,
                        verb->arguments, verb->name);
     if (kept > verb->max_arguments)
-        return sw_fail(SW_EUSAGE,
-                       "%s: '%s' is one argument too many; quote a prompt that has spaces",
-                       verb->name, argv[verb->max_arguments]);
+        return sw_fail(SW_EUSAGE, "%s: '%s' is one argument too many: it takes %s%s", verb->name,
+                       argv[verb->max_arguments], verb->arguments,
+                       strstr(verb->arguments, "PROMPT") ? "; quote a prompt that has spaces" : "");
     return SW_OK;
 }

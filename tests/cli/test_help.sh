@@ -79,6 +79,7 @@ done <<'LINES'
 2 run --wieghts f16 llama hi
 2 run -Z llama hi
 2 run llama two words
+2 plan shakespeare --svg plan.svg
 2 run llama --weights
 2 run llama --weights int3 hi
 2 run llama --weights q8_0,haed=f16 hi
