@@ -8,6 +8,7 @@
 #include "base/thread_start.h"
 #include "serve/api_error.h"
 #include "serve/bell.h"
+#include "serve/http_check.h"
 
 #include <microhttpd.h>
 #include <poll.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -205,82 +205,6 @@ static enum MHD_Result http_refuse(struct link *link, int status, const char *me
 
 /* ---- requests ---- */
 
-/* Pages of other origins may not ask, unless theirs is named: a browser sends them our address. */
-static bool http_is_foreign(const struct link *link)
-{
-    const char *origin = http_header(link->connection, "Origin");
-    const char *host = http_header(link->connection, "Host");
-    const char *allowed = link->http->options.allow_origin;
-    if (!origin || (allowed && strcmp(origin, allowed) == 0))
-        return false;
-    return strncmp(origin, "http://", 7) != 0 || !host || strcasecmp(origin + 7, host) != 0;
-}
-
-/* A name that somebody else's DNS can point here: without keys it opens the door to any page. */
-static bool http_is_strange_name(const struct link *link)
-{
-    const char *host = http_header(link->connection, "Host");
-    const bool is_local =
-        host && strncasecmp(host, "localhost", 9) == 0 && (host[9] == ':' || host[9] == '\0');
-    return host && !is_local && host[0] != '[' && strspn(host, "0123456789.:") != strlen(host);
-}
-
-/* Whether a path is a route's, or goes on from there; then *rest is what comes. */
-static bool http_matches(const struct sw_http_route *r, const char *path, const char **rest)
-{
-    const size_t n = strlen(r->path);
-    const bool goes_on = n > 1 && r->path[n - 1] == '/';
-    *rest = goes_on && strncmp(r->path, path, n) == 0 ? path + n : "";
-    return goes_on ? **rest != '\0' : strcmp(r->path, path) == 0;
-}
-
-static enum MHD_Result http_find_route(struct link *link, const char *path, const char *method)
-{
-    const struct sw_http_options *o = &link->http->options;
-    const bool head = strcmp(method, "HEAD") == 0;
-    link->route = NULL;
-    for (const struct sw_http_route *r = o->routes; r->method; r++) {
-        if (!http_matches(r, path, &link->x->rest))
-            continue;
-        link->route = r;
-        if (strcmp(r->method, head ? "GET" : method) == 0)
-            return MHD_YES;
-    }
-    return MHD_NO;
-}
-
-/* What the headers alone decide. *status 0: the request is welcome. */
-static const char *http_check(struct link *link, const char *path, const char *method, int *status)
-{
-    const struct sw_http_options *o = &link->http->options;
-    const char *length = http_header(link->connection, "Content-Length");
-    const bool found = http_find_route(link, path, method) == MHD_YES;
-    const bool is_open = link->route && link->route->is_open;
-    *status = 403;
-    if (http_is_foreign(link))
-        return "pages of other origins may not ask; start the server with --allow-origin";
-    if (!o->keys && http_is_strange_name(link))
-        return "call this server by localhost or its address, or start it with --api-key-file";
-    *status = 401;
-    if (o->keys && !is_open &&
-        !sw_api_keys_accept(o->keys, http_header(link->connection, "Authorization")))
-        return "no such API key: send one of the server's as 'Authorization: Bearer KEY'";
-    *status = link->route ? 405 : 404;
-    if (!found)
-        return link->route ? "this path takes another method" : "there is no such path";
-    *status = 413;
-    if (length && (strlen(length) > 15 || strtoull(length, NULL, 10) > o->max_body))
-        return "the body is larger than this server takes (--max-body)";
-    *status = 0;
-    return NULL;
-}
-
-static bool http_is_preflight(const struct link *link, const char *method)
-{
-    return strcmp(method, "OPTIONS") == 0 && link->http->options.allow_origin &&
-           http_header(link->connection, "Origin") && !http_is_foreign(link);
-}
-
 static enum MHD_Result http_begin(struct link *link, const char *path, const char *method)
 {
     int status = 0;
@@ -293,12 +217,22 @@ static enum MHD_Result http_begin(struct link *link, const char *path, const cha
     link->is_answered = link->is_large = false;
     link->http->n_exchanges++;
     link_set_phase(link, BODY);
-    if (http_is_preflight(link, method)) {
+    const struct sw_http_options *const o = &link->http->options;
+    const struct sw_http_head head = {
+        .method = method,
+        .path = path,
+        .origin = http_header(link->connection, "Origin"),
+        .host = http_header(link->connection, "Host"),
+        .length = http_header(link->connection, "Content-Length"),
+        .authorization = http_header(link->connection, "Authorization"),
+    };
+    link->route = NULL;
+    if (sw_http_is_preflight(o, &head)) {
         struct sw_strbuf none = {0};
         sw_exchange_reply(x, 204, NULL, &none);
         return http_answer(link);
     }
-    const char *why = http_check(link, path, method, &status);
+    const char *why = sw_http_check(o, &head, &link->route, &x->rest, &status);
     return why ? http_refuse(link, status, why) : MHD_YES;
 }
 
