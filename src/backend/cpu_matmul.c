@@ -50,8 +50,8 @@ static void prepare_chunk(void *ctx, int64_t chunk, int worker)
         p->format->prepare_tile(&p->in, chunk);
 }
 
-#define PREPARE_ALONE                                                                              \
-    16384 /* elements that take one thread less time than it takes to wake others */
+/* Elements that take one thread less time than it takes to wake others. */
+#define PREPARE_ALONE 16384
 
 /* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles, and so
  * are rows to be activated, of which the last ones may be few. */

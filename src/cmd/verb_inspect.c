@@ -30,7 +30,7 @@ static enum sw_status inspect_weigh(const struct sw_model *model, const char *na
 {
     struct sw_footprint f;
     struct sw_footprint_params params;
-    struct sw_session_settings settings = {.model = NULL, .kv = SW_OTHER, .context = 1};
+    struct sw_session_settings settings = {.kv = SW_OTHER, .context = 1};
     if (name)
         SW_TRY(sw_weight_choice_parse(name, SW_CHOICE_KEPT, &settings.weights));
     SW_TRY(sw_params_resolve(&settings, model, model->dtype, 0, &params));

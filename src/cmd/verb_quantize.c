@@ -59,6 +59,7 @@ static const struct sw_option own[] = {
      "give up when a peer gives no sign of life for this long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};
+
 const struct sw_verb sw_verb_quantize = {
     .name = "quantize",
     .arguments = "IN OUT",
